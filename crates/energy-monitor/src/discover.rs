@@ -1,0 +1,322 @@
+//! Which sources exist on this host, what each reports, and why others were left out.
+//!
+//! It asks each source once, when the monitor starts; a device that comes later isn't seen.
+
+use std::time::Duration;
+
+use energy_proto::{GpuInfo, SensorInfo, SensorKind, SkippedSource, Status};
+
+use crate::config::{Probe, Selection, SourceName};
+use crate::source::estimate::EstimateSource;
+use crate::source::memory::MemorySource;
+use crate::source::nvml::NvmlSource;
+#[cfg(target_os = "linux")]
+use crate::source::rapl_perf::PerfSource;
+use crate::source::rapl_powercap::PowercapSource;
+use crate::source::{Source, Unavailable};
+
+/// A source that was asked for and isn't there.
+#[derive(Debug, thiserror::Error)]
+#[error("the source `{source_name}` was asked for with --sources and can't be used: {reasons}")]
+pub struct AskedForAndNotThere {
+    source_name: SourceName,
+    reasons: String,
+}
+
+/// Sources that share a thread, since what blocks one blocks the others.
+pub struct Lane {
+    /// The thread's name.
+    pub name: &'static str,
+    /// The sources, each with the number of its first sensor.
+    pub sources: Vec<(u32, Box<dyn Source>)>,
+    /// How often they have to be read, whatever the interval is.
+    pub read_at_least_every: Option<Duration>,
+}
+
+impl Lane {
+    fn named(name: &'static str) -> Self {
+        Self { name, sources: Vec::new(), read_at_least_every: None }
+    }
+}
+
+/// What was found on this host.
+pub struct Discovery {
+    /// The sources by the thread that reads them.
+    pub lanes: Vec<Lane>,
+    /// All sensors; each one's id is its index.
+    pub sensors: Vec<SensorInfo>,
+    /// Sources that aren't used.
+    pub skipped: Vec<SkippedSource>,
+    /// The first GPU.
+    pub gpu_info: Option<GpuInfo>,
+    /// The original's word for what gives the energy.
+    pub platform: &'static str,
+}
+
+/// Looks for every selected source.
+///
+/// # Errors
+/// If a source that was asked for by name can't be used.
+pub fn discover(probe: &Probe, host: &str) -> Result<Discovery, AskedForAndNotThere> {
+    let mut search = Search::new(host);
+    if wanted(probe, SourceName::Nvml) {
+        search.nvml(probe);
+        search.check(probe, SourceName::Nvml)?;
+    }
+    if wanted(probe, SourceName::Rapl) {
+        search.rapl(probe);
+        search.check(probe, SourceName::Rapl)?;
+    }
+    search.estimate(probe);
+    search.check(probe, SourceName::Estimate)?;
+    search.memory(probe);
+    Ok(search.finish())
+}
+
+fn wanted(probe: &Probe, name: SourceName) -> bool {
+    probe.selection == Selection::Auto || probe.selection.names(name)
+}
+
+/// A discovery under way.
+struct Search<'a> {
+    host: &'a str,
+    /// Drivers of GPUs, which may hang in a call.
+    gpu: Lane,
+    /// Files of the kernel, which don't.
+    kernel: Lane,
+    sensors: Vec<SensorInfo>,
+    skipped: Vec<SkippedSource>,
+    gpu_info: Option<GpuInfo>,
+}
+
+impl<'a> Search<'a> {
+    fn new(host: &'a str) -> Self {
+        Self {
+            host,
+            gpu: Lane::named("nvml"),
+            kernel: Lane::named("kernel"),
+            sensors: Vec::new(),
+            skipped: Vec::new(),
+            gpu_info: None,
+        }
+    }
+
+    fn nvml(&mut self, probe: &Probe) {
+        match NvmlSource::open(probe.nvml_library.as_deref()) {
+            Ok(source) => {
+                self.gpu_info = source.first_gpu();
+                let first = self.number(&source);
+                self.gpu.sources.push((first, Box::new(source)));
+            }
+            Err(error) => self.skip("nvml", error),
+        }
+    }
+
+    /// perf, which the kernel unwraps, then powercap.
+    fn rapl(&mut self, probe: &Probe) {
+        #[cfg(target_os = "linux")]
+        match PerfSource::open(&probe.sysfs_root) {
+            Ok(source) => return self.add_kernel(source, None),
+            Err(error) => self.skip("rapl_perf", error),
+        }
+        match PowercapSource::open(&probe.sysfs_root) {
+            Ok(source) => {
+                let gap = source.is_readable().then(|| source.read_at_least_every()).flatten();
+                self.add_kernel(source, gap);
+            }
+            Err(error) => self.skip("rapl_powercap", error),
+        }
+    }
+
+    fn estimate(&mut self, probe: &Probe) {
+        let Some(tdp) = probe.tdp else {
+            if probe.selection == Selection::Auto {
+                self.skip("estimate", never_by_itself());
+            }
+            return;
+        };
+        match EstimateSource::open(&probe.proc_root, tdp) {
+            Ok(source) => self.add_kernel(source, None),
+            Err(error) => self.skip("estimate", error),
+        }
+    }
+
+    fn memory(&mut self, probe: &Probe) {
+        match MemorySource::open(&probe.proc_root) {
+            Ok(source) => self.add_kernel(source, None),
+            Err(error) => self.skip("procfs", error),
+        }
+    }
+
+    fn add_kernel(&mut self, source: impl Source + 'static, read_at_least_every: Option<Duration>) {
+        let first = self.number(&source);
+        self.kernel.sources.push((first, Box::new(source)));
+        let gaps = [self.kernel.read_at_least_every, read_at_least_every];
+        self.kernel.read_at_least_every = gaps.into_iter().flatten().min();
+    }
+
+    /// Adds a source's sensors to the list and returns the number of its first.
+    fn number(&mut self, source: &dyn Source) -> u32 {
+        let first = u32::try_from(self.sensors.len()).expect("a host has fewer sensors than 2^32");
+        self.sensors.extend(source.describe().into_iter().map(|info| SensorInfo {
+            id: first + info.id,
+            host: self.host.to_owned(),
+            ..info
+        }));
+        first
+    }
+
+    fn skip(&mut self, source: &str, Unavailable { reason, remedy }: Unavailable) {
+        self.skipped.push(SkippedSource { source: source.to_owned(), reason, remedy });
+    }
+
+    /// Refuses to go on without a source that was asked for by name.
+    fn check(&self, probe: &Probe, name: SourceName) -> Result<(), AskedForAndNotThere> {
+        let mut own = self.sensors.iter().filter(|info| is_of(&info.source, name)).peekable();
+        let usable = own.clone().any(|info| info.status == Status::Ok && info.measures_energy());
+        if !probe.selection.names(name) || usable {
+            return Ok(());
+        }
+        let skipped = self.skipped.iter().filter(|skipped| is_of(&skipped.source, name));
+        let reasons = if own.peek().is_some() {
+            own.map(|info| format!("{}: {}: {}", info.name, info.status.as_str(), info.remedy))
+                .collect::<Vec<_>>()
+        } else {
+            skipped
+                .map(|skipped| Unavailable {
+                    reason: skipped.reason.clone(),
+                    remedy: skipped.remedy.clone(),
+                })
+                .map(|unavailable| unavailable.to_string())
+                .collect()
+        };
+        Err(AskedForAndNotThere { source_name: name, reasons: reasons.join("; ") })
+    }
+
+    fn finish(self) -> Discovery {
+        let lanes = [self.gpu, self.kernel];
+        Discovery {
+            platform: platform(&self.sensors),
+            lanes: lanes.into_iter().filter(|lane| !lane.sources.is_empty()).collect(),
+            sensors: self.sensors,
+            skipped: self.skipped,
+            gpu_info: self.gpu_info,
+        }
+    }
+}
+
+/// Whether a source's own name belongs to a name of the command line: `rapl_perf` to `rapl`.
+fn is_of(source: &str, name: SourceName) -> bool {
+    source.split('_').next() == Some(name.as_str())
+}
+
+fn never_by_itself() -> Unavailable {
+    Unavailable {
+        reason: "figures made up from the CPU's busy share are never chosen by themselves"
+            .to_owned(),
+        remedy: "to have them all the same: --sources estimate --tdp-watts W".to_owned(),
+    }
+}
+
+/// The original's word for what gives the GPU's energy, else the CPU's.
+fn platform(sensors: &[SensorInfo]) -> &'static str {
+    let gives = |kind: SensorKind, source: &str| {
+        sensors.iter().any(|info| {
+            info.kind == kind
+                && info.source.starts_with(source)
+                && info.status == Status::Ok
+                && info.measures_energy()
+        })
+    };
+    if gives(SensorKind::Gpu, "nvml") {
+        "nvidia"
+    } else if gives(SensorKind::CpuPackage, "rapl") {
+        "rapl"
+    } else if gives(SensorKind::CpuPackage, "estimate") {
+        "estimate"
+    } else {
+        "null"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use energy_proto::Watts;
+    use std::path::{Path, PathBuf};
+
+    fn probe(selection: Selection, sysfs_root: &Path) -> Probe {
+        Probe {
+            selection,
+            tdp: None,
+            nvml_library: Some(PathBuf::from("/nonexistent/libnvidia-ml.so.1")),
+            sysfs_root: sysfs_root.to_owned(),
+            proc_root: PathBuf::from("/proc"),
+        }
+    }
+
+    fn powercap(energy: &str) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let zone = root.path().join("class/powercap/intel-rapl:0");
+        std::fs::create_dir_all(&zone).unwrap();
+        std::fs::write(zone.join("name"), "package-0\n").unwrap();
+        std::fs::write(zone.join("max_energy_range_uj"), "262143328850\n").unwrap();
+        std::fs::write(zone.join("energy_uj"), energy).unwrap();
+        root
+    }
+
+    #[test]
+    fn a_host_without_any_counter_still_has_memory_and_says_what_is_missing() {
+        let empty = tempfile::tempdir().unwrap();
+        let found = discover(&probe(Selection::Auto, empty.path()), "here").unwrap();
+        assert_eq!(found.platform, "null");
+        assert_eq!(found.sensors.len(), 1);
+        assert_eq!(
+            (found.sensors[0].kind, found.sensors[0].host.as_str()),
+            (SensorKind::Memory, "here")
+        );
+        let skipped: Vec<_> = found.skipped.iter().map(|skipped| skipped.source.as_str()).collect();
+        assert_eq!(skipped, ["nvml", "rapl_perf", "rapl_powercap", "estimate"]);
+    }
+
+    #[test]
+    fn powercap_stands_in_for_a_perf_that_is_not_there() {
+        let root = powercap("77\n");
+        let found = discover(&probe(Selection::Auto, root.path()), "").unwrap();
+        assert_eq!(found.platform, "rapl");
+        assert_eq!(found.sensors[0].source, "rapl_powercap");
+        assert_eq!(found.sensors[1].id, 1);
+        let wrap_over_four = Duration::from_secs_f64(262_143.328_851 / 2_000.0 / 4.0);
+        assert_eq!(found.lanes[0].read_at_least_every, Some(wrap_over_four));
+    }
+
+    #[test]
+    fn a_source_that_was_asked_for_and_is_not_there_is_an_error_with_its_remedy() {
+        let empty = tempfile::tempdir().unwrap();
+        for name in [SourceName::Nvml, SourceName::Rapl] {
+            let asked = discover(&probe(Selection::Only(vec![name]), empty.path()), "");
+            let error = asked.err().unwrap().to_string();
+            assert!(error.contains(name.as_str()), "{error}");
+            assert!(error.contains("--nvml-library") || error.contains("modprobe"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_was_asked_for_and_can_not_be_read_is_an_error_too() {
+        let root = powercap("no number\n");
+        let only = probe(Selection::Only(vec![SourceName::Rapl]), root.path());
+        let error = discover(&only, "").err().unwrap().to_string();
+        assert!(error.contains("package-0: implausible"), "{error}");
+    }
+
+    #[test]
+    fn the_estimate_is_used_when_it_is_asked_for() {
+        let empty = tempfile::tempdir().unwrap();
+        let mut only = probe(Selection::Only(vec![SourceName::Estimate]), empty.path());
+        only.tdp = Some(Watts(65.0));
+        let found = discover(&only, "").unwrap();
+        assert_eq!(found.platform, "estimate");
+        assert_eq!(found.sensors[0].name, "CPU estimate (busy share x 65 W)");
+        assert_eq!(found.skipped, []);
+    }
+}

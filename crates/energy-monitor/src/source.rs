@@ -1,0 +1,115 @@
+//! The hardware seam: a [`Source`] reads some sensors. What a vendor's interface can do is known only
+//! behind it.
+
+pub mod estimate;
+pub mod memory;
+pub mod nvml;
+#[cfg(target_os = "linux")]
+pub mod rapl_perf;
+pub mod rapl_powercap;
+
+use std::time::Duration;
+
+use energy_proto::{Nanos, SensorInfo, SensorReading, monotonic_now};
+
+/// Something that reads sensors. It is read from one thread, which it may block.
+pub trait Source: Send {
+    /// Its sensors, numbered from 0. It doesn't know the host's name.
+    fn describe(&self) -> Vec<SensorInfo>;
+
+    /// Reads each sensor now and appends a reading of it, by the number that `describe` gives.
+    ///
+    /// A figure that can't be read is `None`, and the reading's status says why if it is the energy.
+    /// The interval of change is left to the sampler.
+    fn read(&mut self, readings: &mut Vec<SensorReading>);
+}
+
+/// Why a source can't be used here, and what would make it usable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}{}{remedy}", if remedy.is_empty() { "" } else { ": " })]
+pub struct Unavailable {
+    /// Why.
+    pub reason: String,
+    /// What to do; empty if nothing helps.
+    pub remedy: String,
+}
+
+impl Unavailable {
+    fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { reason: reason.into(), remedy: remedy.into() }
+    }
+}
+
+/// What gives this program the right to use perf counters of the whole host.
+pub const PERFMON_REMEDY: &str = "run `sudo setcap cap_perfmon=ep $(command -v energy-monitor)`";
+
+/// The first epoch of energy that is counted from this program's start. A client that sees two of its
+/// starts can so tell them apart; energy that the hardware goes on counting meanwhile has epoch 0.
+fn epoch_of_this_start() -> u32 {
+    fastrand::u32(1..u32::MAX / 2)
+}
+
+/// Calls a driver and says when it was asked and when it had answered.
+fn timed<T>(read: impl FnOnce() -> T) -> (T, Nanos, Nanos) {
+    let start = monotonic_now();
+    let answer = read();
+    (answer, start, monotonic_now())
+}
+
+/// Temperature, memory and utilisation: they change no faster, and each costs a call.
+const SLOW_FIGURES_PERIOD: Duration = Duration::from_millis(100);
+
+/// A figure that is read at most once in a period.
+struct Paced<T> {
+    period: Duration,
+    /// The last read and when the next is due.
+    last: Option<(T, Nanos)>,
+}
+
+impl<T: Clone> Paced<T> {
+    fn every(period: Duration) -> Self {
+        Self { period, last: None }
+    }
+
+    fn get(&mut self, now: Nanos, read: impl FnOnce() -> T) -> T {
+        let due = self.last.as_ref().map(|(_, due)| *due);
+        if let Some((value, due)) = &self.last
+            && now < *due
+        {
+            return value.clone();
+        }
+        let value = read();
+        self.last = Some((value.clone(), self.due_after(due, now)));
+        value
+    }
+
+    /// From one due time to the next, and a quarter early at first, so that the ticks' jitter doesn't
+    /// make a period of two ticks into three.
+    fn due_after(&self, due: Option<Nanos>, now: Nanos) -> Nanos {
+        match due {
+            Some(due) if now.since(due) < self.period => due + self.period,
+            _ => now + self.period * 3 / 4,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paced_figure_is_read_once_in_its_period_at_the_ticks_pace() {
+        let mut paced = Paced::every(Duration::from_millis(100));
+        let tick = |number: u64| Nanos(1_000_000_000 + number * 50_000_000 - number % 3 * 10_000);
+        let read_at: Vec<u64> = (0..6).map(|n| paced.get(tick(n), || n)).collect();
+        assert_eq!(read_at, [0, 0, 2, 2, 4, 4]);
+    }
+
+    #[test]
+    fn a_figure_that_fails_is_missing_until_it_is_read_again() {
+        let mut paced = Paced::every(Duration::from_millis(100));
+        assert_eq!(paced.get(Nanos(1_000_000_000), || Some(3)), Some(3));
+        assert_eq!(paced.get(Nanos(1_200_000_000), || None::<u32>), None);
+        assert_eq!(paced.get(Nanos(1_210_000_000), || Some(4)), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! The host's main memory from `/proc/meminfo`: occupied is what isn't available for new programs.
+//! No energy. Bytes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use energy_proto::{SensorInfo, SensorKind, SensorReading, Status, monotonic_now};
+
+use super::{Paced, SLOW_FIGURES_PERIOD, Source, Unavailable, timed};
+
+/// The host's main memory.
+pub struct MemorySource {
+    path: PathBuf,
+    latest: Paced<SensorReading>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Occupancy {
+    used_bytes: u64,
+    total_bytes: u64,
+}
+
+impl MemorySource {
+    /// Reads memory from the `meminfo` of a procfs.
+    ///
+    /// # Errors
+    /// If it isn't there or lacks the two figures.
+    pub fn open(proc_root: &Path) -> Result<Self, Unavailable> {
+        let path = proc_root.join("meminfo");
+        let text = fs::read_to_string(&path)
+            .map_err(|error| Unavailable::new(format!("{}: {error}", path.display()), ""))?;
+        occupancy(&text).ok_or_else(|| {
+            let reason = format!("{} has no MemTotal and MemAvailable", path.display());
+            Unavailable::new(reason, "")
+        })?;
+        Ok(Self { path, latest: Paced::every(SLOW_FIGURES_PERIOD) })
+    }
+}
+
+impl Source for MemorySource {
+    fn describe(&self) -> Vec<SensorInfo> {
+        vec![SensorInfo {
+            id: 0,
+            kind: SensorKind::Memory,
+            name: "main memory".to_owned(),
+            source: "procfs".to_owned(),
+            host: String::new(),
+            uuid: self.path.display().to_string(),
+            measures: vec!["memory".to_owned()],
+            update_period: None,
+            quantum_microjoules: None,
+            gain_error_pct: None,
+            power_limit: None,
+            status: Status::Ok,
+            remedy: String::new(),
+        }]
+    }
+
+    fn read(&mut self, readings: &mut Vec<SensorReading>) {
+        readings.push(self.latest.get(monotonic_now(), || read_from(&self.path)));
+    }
+}
+
+fn read_from(path: &Path) -> SensorReading {
+    let (text, start, end) = timed(|| fs::read_to_string(path));
+    let occupancy = text.ok().and_then(|text| occupancy(&text));
+    let status = if occupancy.is_some() { Status::Ok } else { Status::Lost };
+    SensorReading {
+        memory_used_bytes: occupancy.map(|memory| memory.used_bytes),
+        memory_total_bytes: occupancy.map(|memory| memory.total_bytes),
+        ..SensorReading::empty(0, start, end, status)
+    }
+}
+
+fn occupancy(meminfo: &str) -> Option<Occupancy> {
+    let total_bytes = field_bytes(meminfo, "MemTotal:")?;
+    let available = field_bytes(meminfo, "MemAvailable:")?;
+    Some(Occupancy { used_bytes: total_bytes.checked_sub(available)?, total_bytes })
+}
+
+/// A field of `meminfo`, which counts in units of 1,024 bytes that it calls kB.
+fn field_bytes(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1_024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMINFO: &str = "MemTotal:       24000 kB\nMemFree: 10 kB\nMemAvailable:   20000 kB\n";
+
+    #[test]
+    fn occupied_is_what_is_not_available() {
+        let memory = Occupancy { used_bytes: 4_000 * 1_024, total_bytes: 24_000 * 1_024 };
+        assert_eq!(occupancy(MEMINFO), Some(memory));
+    }
+
+    #[test]
+    fn a_strange_meminfo_is_no_figure() {
+        for bad in [
+            "",
+            "MemTotal: 24000 kB\n",
+            "MemTotal: 10 kB\nMemAvailable: 20 kB\n",
+            "MemTotal: x kB\nMemAvailable: 1 kB\n",
+            "MemTotal: 18446744073709551615 kB\nMemAvailable: 1 kB\n",
+        ] {
+            assert_eq!(occupancy(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_meminfo_that_vanishes_is_lost_and_not_the_last_value() {
+        let proc_root = tempfile::tempdir().unwrap();
+        let path = proc_root.path().join("meminfo");
+        fs::write(&path, MEMINFO).unwrap();
+        let before = read_from(&path);
+        fs::remove_file(&path).unwrap();
+        let after = read_from(&path);
+        assert_eq!(before.memory_used_bytes, Some(4_000 * 1_024));
+        assert_eq!((after.memory_used_bytes, after.status), (None, Status::Lost));
+        assert!(MemorySource::open(proc_root.path()).is_err());
+    }
+}

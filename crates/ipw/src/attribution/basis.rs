@@ -1,0 +1,185 @@
+//! Which sensors stand for a query's energy. One basis a run; every derived number uses it.
+//!
+//! Domains nest, so a basis never adds a sensor to one that contains it.
+
+use std::collections::BTreeSet;
+
+use energy_proto::{SensorInfo, SensorKind, Status};
+
+/// What a run's energies are energies of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BasisKind {
+    /// The counted GPUs.
+    Gpu,
+    /// A whole system on chip.
+    Soc,
+    /// CPU and GPU modules whose parts can't be told apart.
+    Module,
+    /// All CPU packages and their DRAM.
+    Cpu,
+    /// A model of the CPU: busy share x stated TDP.
+    CpuEstimated,
+}
+
+impl BasisKind {
+    /// The name in files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gpu => "gpu",
+            Self::Soc => "soc",
+            Self::Module => "module",
+            Self::Cpu => "cpu",
+            Self::CpuEstimated => "cpu_estimated",
+        }
+    }
+
+    /// Whether a number on this basis must be marked ESTIMATED wherever it is shown.
+    #[must_use]
+    pub fn is_estimate(self) -> bool {
+        self == Self::CpuEstimated
+    }
+}
+
+/// A basis and the sensors whose energies are added for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Basis {
+    /// What it is.
+    pub kind: BasisKind,
+    /// Ids of its sensors, all of which must have a figure.
+    pub members: Vec<u32>,
+}
+
+/// The basis of a run with these sensors, of which `counted` may be used.
+#[must_use]
+pub fn choose(sensors: &[SensorInfo], counted: &BTreeSet<u32>) -> Option<Basis> {
+    let usable = |sensor: &&SensorInfo| {
+        counted.contains(&sensor.id)
+            && sensor.measures_energy()
+            && sensor.status != Status::PermissionDenied
+            && sensor.status != Status::Unsupported
+    };
+    let ids = |kinds: &[SensorKind], estimate: bool| -> Vec<u32> {
+        sensors
+            .iter()
+            .filter(usable)
+            .filter(|sensor| kinds.contains(&sensor.kind) && sensor.is_estimate() == estimate)
+            .map(|sensor| sensor.id)
+            .collect()
+    };
+    let candidates = [
+        (BasisKind::Soc, ids(&[SensorKind::Soc], false)),
+        (BasisKind::Gpu, counted_gpus(sensors, counted)),
+        (BasisKind::Module, ids(&[SensorKind::Module], false)),
+        (
+            BasisKind::Cpu,
+            cpu(ids(&[SensorKind::CpuPackage], false), ids(&[SensorKind::Dram], false)),
+        ),
+        (BasisKind::CpuEstimated, ids(&[SensorKind::CpuPackage], true)),
+    ];
+    candidates
+        .into_iter()
+        .find(|(_, members)| !members.is_empty())
+        .map(|(kind, members)| Basis { kind, members })
+}
+
+/// All counted GPUs if at least one of them measures energy: one without makes the sum unknown, and
+/// must not drop out of it in silence.
+fn counted_gpus(sensors: &[SensorInfo], counted: &BTreeSet<u32>) -> Vec<u32> {
+    let gpus = || {
+        sensors
+            .iter()
+            .filter(|sensor| sensor.kind == SensorKind::Gpu && counted.contains(&sensor.id))
+    };
+    if !gpus().any(SensorInfo::measures_energy) {
+        return Vec::new();
+    }
+    gpus().map(|sensor| sensor.id).collect()
+}
+
+fn cpu(packages: Vec<u32>, dram: Vec<u32>) -> Vec<u32> {
+    if packages.is_empty() { Vec::new() } else { [packages, dram].concat() }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::attribution) fn sensor(id: u32, kind: SensorKind, source: &str) -> SensorInfo {
+        SensorInfo {
+            id,
+            kind,
+            name: format!("{kind} {id}"),
+            source: source.into(),
+            host: "here".into(),
+            uuid: format!("{kind}-{id}"),
+            measures: vec!["energy".into()],
+            update_period: None,
+            quantum_microjoules: None,
+            gain_error_pct: None,
+            power_limit: None,
+            status: Status::Ok,
+            remedy: String::new(),
+        }
+    }
+
+    fn chosen(sensors: &[SensorInfo], counted: &[u32]) -> Option<(BasisKind, Vec<u32>)> {
+        choose(sensors, &counted.iter().copied().collect()).map(|basis| (basis.kind, basis.members))
+    }
+
+    #[test]
+    fn counted_gpus_come_before_the_cpu() {
+        let sensors = [
+            sensor(0, SensorKind::Gpu, "nvml"),
+            sensor(1, SensorKind::Gpu, "nvml"),
+            sensor(2, SensorKind::CpuPackage, "rapl_perf"),
+        ];
+        assert_eq!(chosen(&sensors, &[0, 1, 2]), Some((BasisKind::Gpu, vec![0, 1])));
+        assert_eq!(chosen(&sensors, &[1, 2]), Some((BasisKind::Gpu, vec![1])));
+        assert_eq!(chosen(&sensors, &[2]), Some((BasisKind::Cpu, vec![2])));
+    }
+
+    #[test]
+    fn a_counted_gpu_without_energy_stays_a_member() {
+        let mut blind = sensor(1, SensorKind::Gpu, "nvml");
+        blind.measures = vec!["temperature".into()];
+        let sensors = [sensor(0, SensorKind::Gpu, "nvml"), blind];
+        assert_eq!(chosen(&sensors, &[0, 1]), Some((BasisKind::Gpu, vec![0, 1])));
+        assert_eq!(chosen(&sensors, &[1]), None);
+    }
+
+    #[test]
+    fn packages_and_dram_are_added_and_psys_is_not() {
+        let sensors = [
+            sensor(0, SensorKind::CpuPackage, "rapl_perf"),
+            sensor(1, SensorKind::CpuPackage, "rapl_perf"),
+            sensor(2, SensorKind::Dram, "rapl_perf"),
+            sensor(3, SensorKind::Psys, "rapl_perf"),
+        ];
+        assert_eq!(chosen(&sensors, &[0, 1, 2, 3]), Some((BasisKind::Cpu, vec![0, 1, 2])));
+        assert_eq!(chosen(&sensors, &[2, 3]), None, "DRAM alone is not a CPU");
+    }
+
+    #[test]
+    fn an_estimate_is_used_only_where_nothing_is_measured() {
+        let estimate = sensor(5, SensorKind::CpuPackage, "estimate");
+        let sensors = [estimate.clone(), sensor(0, SensorKind::CpuPackage, "rapl_perf")];
+        assert_eq!(chosen(&sensors, &[0, 5]), Some((BasisKind::Cpu, vec![0])));
+        assert_eq!(chosen(&[estimate], &[5]), Some((BasisKind::CpuEstimated, vec![5])));
+    }
+
+    #[test]
+    fn a_counter_that_may_not_be_read_is_no_basis() {
+        let mut denied = sensor(0, SensorKind::CpuPackage, "rapl_powercap");
+        denied.status = Status::PermissionDenied;
+        assert_eq!(chosen(&[denied], &[0]), None);
+    }
+
+    #[test]
+    fn memory_alone_is_no_basis() {
+        let mut memory = sensor(0, SensorKind::Memory, "procfs");
+        memory.measures = vec!["memory".into()];
+        assert_eq!(chosen(&[memory], &[0]), None);
+        assert_eq!(chosen(&[], &[]), None);
+    }
+}

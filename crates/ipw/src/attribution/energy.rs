@@ -1,0 +1,380 @@
+//! One sensor's energy in one window, with bounds.
+//!
+//! A counter is a staircase: if its value changed within `(after, before]`, the true energy at some
+//! instant in there was the new value. The estimate joins those instants by straight lines; the bounds
+//! use nothing but the fact that energy never falls, and hold for what the counter counts. A sensor
+//! without a counter has its power integrated over measured times; its bounds trust that power between
+//! two reads stays between them.
+
+use std::time::Duration;
+
+use energy_proto::{Joules, Nanos, SensorInfo, SensorReading};
+
+/// Reads further apart than this leave a gap that lowers the coverage.
+pub const GAP: Duration = Duration::from_secs(1);
+
+/// How far around a window its bracketing reads are looked for: beyond the longest sampling interval
+/// (60 s), and bounded so that a lookup doesn't cost more in a longer run.
+pub const NEIGHBOURHOOD: Duration = Duration::from_secs(150);
+
+/// How an energy was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// From the hardware's energy counter.
+    Counter,
+    /// From power readings.
+    Integrated,
+    /// From a model of the hardware.
+    Estimated,
+}
+
+impl Method {
+    /// The name in files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Integrated => "integrated",
+            Self::Estimated => "estimated",
+        }
+    }
+}
+
+/// Why a window has no energy. The name in files is [`NoEnergy::as_str`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoEnergy {
+    /// The sensor gave no figure around the window.
+    NoReadings,
+    /// No reading lies before, or none after, the window.
+    NotBracketed,
+    /// The counter started again in or near the window.
+    CounterReset,
+    /// The counter didn't move within the window: it can't resolve it.
+    TooShort,
+    /// Power readings are missing in the window.
+    Gap,
+    /// The mean power would be above the device's limit.
+    AbovePowerLimit,
+}
+
+impl NoEnergy {
+    /// The name in files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoReadings => "no_readings",
+            Self::NotBracketed => "window_not_bracketed",
+            Self::CounterReset => "counter_reset",
+            Self::TooShort => "window_too_short_for_sensor",
+            Self::Gap => "gap_in_readings",
+            Self::AbovePowerLimit => "above_power_limit",
+        }
+    }
+}
+
+/// An energy and how far it can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EnergyEstimate {
+    /// Best estimate.
+    pub energy: Joules,
+    /// Not less than this.
+    pub lower: Joules,
+    /// Not more than this.
+    pub upper: Joules,
+    /// How it was made.
+    pub method: Method,
+    /// Share of the window without a gap between reads, 0 to 1.
+    pub coverage: f64,
+}
+
+/// The energy of `sensor` between `start` and `end`. `clock_uncertainty` is the half-width of what is
+/// not known about the offset between the readings' clock and the window's.
+///
+/// # Errors
+/// See [`NoEnergy`]: what can't be known is refused.
+pub fn window_energy(
+    sensor: &SensorInfo,
+    reads: &[SensorReading],
+    start: Nanos,
+    end: Nanos,
+    clock_uncertainty: Duration,
+) -> Result<EnergyEstimate, NoEnergy> {
+    let reads = neighbourhood(reads, start, end);
+    let estimate = match Staircase::around(sensor, reads, start, end, clock_uncertainty) {
+        Err(NoEnergy::NoReadings) => integrate(reads, start, end, clock_uncertainty)?,
+        stairs => stairs?.energy(start, end)?,
+    };
+    // A mean over a limit that the driver enforces, by more than the sensor's gain error could
+    // explain, is no measurement.
+    let limit = sensor.power_limit.map(|limit| limit * 1.1 * end.since(start));
+    if limit.is_some_and(|limit| estimate.lower > limit) {
+        return Err(NoEnergy::AbovePowerLimit);
+    }
+    let method = if sensor.is_estimate() { Method::Estimated } else { estimate.method };
+    Ok(EnergyEstimate { method, ..on_grid(estimate) })
+}
+
+/// Multiples of 2^-30 J (0.9 nJ) have exact sums and differences up to 8 MJ, so that the parts of a
+/// query are the query to the last bit. No sensor has a finer step.
+const GRID: f64 = (1u64 << 30) as f64;
+
+fn on_grid(estimate: EnergyEstimate) -> EnergyEstimate {
+    let on_grid = |joules: Joules, round: fn(f64) -> f64| Joules(round(joules.0 * GRID) / GRID);
+    EnergyEstimate {
+        energy: on_grid(estimate.energy, f64::round),
+        lower: on_grid(estimate.lower, f64::floor),
+        upper: on_grid(estimate.upper, f64::ceil),
+        ..estimate
+    }
+}
+
+/// The reads that can matter for a window.
+pub(super) fn neighbourhood(reads: &[SensorReading], start: Nanos, end: Nanos) -> &[SensorReading] {
+    let from = reads.partition_point(|read| read.read_end < start.before(NEIGHBOURHOOD));
+    let to = reads.partition_point(|read| read.read_end <= end + NEIGHBOURHOOD);
+    &reads[from..to.max(from)]
+}
+
+/// A change of the counter: `value` microjoules appeared after `after` and not after `before`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Update {
+    after: Nanos,
+    before: Nanos,
+    /// Best guess of the instant.
+    at: Nanos,
+    value: u64,
+}
+
+/// The updates that matter for a window: from the last that is surely before it to the first that is
+/// surely after it.
+#[derive(Debug)]
+pub(super) struct Staircase {
+    updates: Vec<Update>,
+    quantum: u64,
+    clock_uncertainty: Duration,
+    coverage: f64,
+}
+
+impl Staircase {
+    pub(super) fn around(
+        sensor: &SensorInfo,
+        reads: &[SensorReading],
+        start: Nanos,
+        end: Nanos,
+        clock_uncertainty: Duration,
+    ) -> Result<Self, NoEnergy> {
+        let (earliest, latest) = (start.before(clock_uncertainty), end + clock_uncertainty);
+        let surely_before =
+            |read: &&SensorReading| read.changed_before.is_some_and(|before| before <= earliest);
+        let surely_after =
+            |read: &&SensorReading| read.changed_after.is_some_and(|after| after >= latest);
+        let with_energy = |read: &&SensorReading| read.energy_microjoules.is_some();
+
+        let pivot = reads.partition_point(|read| read.read_end < earliest);
+        let first =
+            reads[..pivot].iter().rposition(|read| with_energy(&read) && surely_before(&read));
+        let tail = reads.partition_point(|read| read.read_end < latest);
+        let last = reads[tail..].iter().position(|read| with_energy(&read) && surely_after(&read));
+        let (Some(first), Some(last)) = (first, last.map(|offset| tail + offset)) else {
+            let near = &reads[pivot.saturating_sub(1)..(tail + 1).min(reads.len())];
+            return Err(if near.iter().any(|read| read.energy_microjoules.is_some()) {
+                NoEnergy::NotBracketed
+            } else {
+                NoEnergy::NoReadings
+            });
+        };
+        let near: Vec<&SensorReading> = reads[first..=last].iter().filter(with_energy).collect();
+        if near.windows(2).any(|pair| {
+            pair[0].epoch != pair[1].epoch
+                || pair[0].energy_microjoules > pair[1].energy_microjoules
+        }) {
+            return Err(NoEnergy::CounterReset);
+        }
+        Ok(Self {
+            updates: updates(&near, sensor.update_period),
+            quantum: sensor.quantum_microjoules.unwrap_or(0),
+            clock_uncertainty,
+            coverage: coverage(&near, start, end),
+        })
+    }
+
+    fn energy(&self, start: Nanos, end: Nanos) -> Result<EnergyEstimate, NoEnergy> {
+        self.resolves(start, end)?;
+        let base = self.updates[0].value;
+        let joules = |value: u64| Joules::from_microjoules(value - base);
+        let slack = self.clock_uncertainty;
+        let lower = joules(self.known_at(end.before(slack)))
+            - joules(self.bound_at(start + slack))
+            - Joules::from_microjoules(self.quantum);
+        let upper = joules(self.bound_at(end + slack)) - joules(self.known_at(start.before(slack)))
+            + Joules::from_microjoules(self.quantum);
+        Ok(EnergyEstimate {
+            energy: self.energy_between(start, end),
+            lower: Joules(lower.0.max(0.0)),
+            upper,
+            method: Method::Counter,
+            coverage: self.coverage,
+        })
+    }
+
+    /// An error unless the counter moved, for sure, within `[start, end]`.
+    fn resolves(&self, start: Nanos, end: Nanos) -> Result<(), NoEnergy> {
+        let moved = self.updates.iter().any(|update| update.after >= start && update.before <= end);
+        moved.then_some(()).ok_or(NoEnergy::TooShort)
+    }
+
+    /// Energy on the line between two instants inside the window.
+    fn energy_between(&self, start: Nanos, end: Nanos) -> Joules {
+        self.line_at(end) - self.line_at(start)
+    }
+
+    /// Mean power between each two updates.
+    pub(super) fn slopes(&self) -> impl Iterator<Item = (Nanos, Nanos, f64)> + '_ {
+        self.updates.windows(2).map(|pair| {
+            let energy = Joules::from_microjoules(pair[1].value - pair[0].value);
+            (pair[0].at, pair[1].at, (energy / pair[1].at.since(pair[0].at)).0)
+        })
+    }
+
+    /// The largest value known to have appeared by `time`: the true energy isn't less.
+    fn known_at(&self, time: Nanos) -> u64 {
+        let count = self.updates.partition_point(|update| update.before <= time);
+        self.updates[count.saturating_sub(1)].value
+    }
+
+    /// The first value known to have appeared wholly at or after `time`: the true energy isn't more.
+    fn bound_at(&self, time: Nanos) -> u64 {
+        let index = self.updates.partition_point(|update| update.after < time);
+        self.updates[index.min(self.updates.len() - 1)].value
+    }
+
+    /// Joules since the first update, on straight lines between updates.
+    fn line_at(&self, time: Nanos) -> Joules {
+        let next = self
+            .updates
+            .partition_point(|update| update.at < time)
+            .clamp(1, self.updates.len() - 1);
+        let (a, b) = (self.updates[next - 1], self.updates[next]);
+        let share = (time.0 as f64 - a.at.0 as f64) / (b.at.0 - a.at.0) as f64;
+        let before = Joules::from_microjoules(a.value - self.updates[0].value);
+        before + Joules::from_microjoules(b.value - a.value) * share.clamp(0.0, 1.0)
+    }
+}
+
+/// Each change among reads of one epoch, once. There are at least two: the caller found one surely
+/// before and one surely after a time.
+fn updates(reads: &[&SensorReading], period: Option<Duration>) -> Vec<Update> {
+    let mut updates: Vec<Update> = Vec::with_capacity(reads.len());
+    let mut previous: Option<&SensorReading> = None;
+    for read in reads {
+        let (Some(value), Some(before)) = (read.energy_microjoules, read.changed_before) else {
+            continue;
+        };
+        // A monitor that has just started again doesn't know since when its first value has been
+        // there; the last read before it, of whichever monitor, does.
+        let after = read.changed_after.or(previous.map(|previous| previous.read_start));
+        previous = Some(read);
+        // A counter that moves more often than it is read was refreshed less than a period before.
+        let half = after.map_or(Duration::ZERO, |after| before.since(after) / 2);
+        let age = period.map_or(half, |period| half.min(period / 2));
+        let at = before.before(age);
+        if updates.last().is_none_or(|last| last.at < at && last.value < value) {
+            updates.push(Update { after: after.unwrap_or_default(), before, at, value });
+        }
+    }
+    updates
+}
+
+/// Share of the window that isn't inside a stretch of more than [`GAP`] without a read.
+fn coverage(reads: &[&SensorReading], start: Nanos, end: Nanos) -> f64 {
+    let window = end.since(start).as_secs_f64();
+    if window == 0.0 {
+        return 1.0;
+    }
+    let missing: f64 = reads
+        .windows(2)
+        .filter(|pair| pair[1].read_end.since(pair[0].read_end) > GAP)
+        .map(|pair| overlap(pair[0].read_end, pair[1].read_end, start, end).as_secs_f64())
+        .sum();
+    (1.0 - missing / window).clamp(0.0, 1.0)
+}
+
+/// The time that two stretches share.
+fn overlap(a_start: Nanos, a_end: Nanos, b_start: Nanos, b_end: Nanos) -> Duration {
+    a_end.min(b_end).since(a_start.max(b_start))
+}
+
+/// Energy from power reads alone, whether or not there is a counter: a second instrument.
+///
+/// # Errors
+/// Power isn't known for the whole window.
+pub fn integrated_energy(
+    reads: &[SensorReading],
+    start: Nanos,
+    end: Nanos,
+) -> Result<EnergyEstimate, NoEnergy> {
+    integrate(reads, start, end, Duration::ZERO)
+}
+
+/// Energy of a sensor that only gives power: trapezoids between reads.
+fn integrate(
+    reads: &[SensorReading],
+    start: Nanos,
+    end: Nanos,
+    clock_uncertainty: Duration,
+) -> Result<EnergyEstimate, NoEnergy> {
+    let points = power_points(reads, start.before(clock_uncertainty), end + clock_uncertainty)?;
+    let (mut energy, mut lower, mut upper) = (0.0, 0.0, 0.0);
+    for pair in points.windows(2) {
+        let ((t0, p0), (t1, p1)) = (pair[0], pair[1]);
+        if t1.since(t0) > GAP {
+            return Err(NoEnergy::Gap);
+        }
+        let (from, to) = (t0.max(start), t1.min(end));
+        let time = to.since(from).as_secs_f64();
+        let power_at =
+            |t: Nanos| p0 + (p1 - p0) * (t.since(t0).as_secs_f64() / t1.since(t0).as_secs_f64());
+        energy += if time > 0.0 { (power_at(from) + power_at(to)) / 2.0 * time } else { 0.0 };
+        lower += p0.min(p1) * time;
+        upper += p0.max(p1) * time;
+    }
+    // An unknown clock offset moves both ends of the window by as much.
+    let peak = points.iter().map(|(_, power)| *power).fold(0.0, f64::max);
+    let slack = peak * 2.0 * clock_uncertainty.as_secs_f64();
+    Ok(EnergyEstimate {
+        energy: Joules(energy),
+        lower: Joules((lower - slack).max(0.0)),
+        upper: Joules(upper + slack),
+        method: Method::Integrated,
+        coverage: 1.0,
+    })
+}
+
+/// Power reads from the last at or before `start` to the first at or after `end`.
+pub(super) fn power_points(
+    reads: &[SensorReading],
+    start: Nanos,
+    end: Nanos,
+) -> Result<Vec<(Nanos, f64)>, NoEnergy> {
+    let pivot = reads.partition_point(|read| read.read_end < start);
+    let known = |read: &SensorReading| {
+        read.power.map(|power| (read.read_start.midpoint(read.read_end), power.0))
+    };
+    let before = reads[..pivot].iter().rev().find_map(known);
+    let mut points: Vec<(Nanos, f64)> = before.into_iter().collect();
+    for point in reads[pivot..].iter().filter_map(known) {
+        points.push(point);
+        if point.0 >= end {
+            break;
+        }
+    }
+    match (points.first(), points.last()) {
+        (None, _) | (_, None) => Err(NoEnergy::NoReadings),
+        (Some(first), Some(last)) if first.0 <= start && last.0 >= end => Ok(points),
+        _ => Err(NoEnergy::NotBracketed),
+    }
+}
+
+#[cfg(test)]
+#[path = "energy/tests.rs"]
+mod tests;

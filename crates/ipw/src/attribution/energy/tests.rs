@@ -1,0 +1,294 @@
+//! Tests of the energy of one sensor in one window.
+
+use super::*;
+use crate::attribution::basis::tests::sensor;
+use energy_proto::{SensorKind, Status, Watts};
+use proptest::prelude::*;
+
+const MS: u64 = 1_000_000;
+
+fn gpu() -> SensorInfo {
+    sensor(0, SensorKind::Gpu, "nvml")
+}
+
+/// What a monitor that reads every `read_ms` would tell of a counter that is refreshed every
+/// `refresh_ms` and counts a load of `watts(ms)`.
+fn counter(
+    read_ms: u64,
+    refresh_ms: u64,
+    until_ms: u64,
+    energy_uj: impl Fn(u64) -> u64,
+) -> Vec<SensorReading> {
+    let mut reads: Vec<SensorReading> = Vec::new();
+    let mut at = 0;
+    while at <= until_ms {
+        let value = energy_uj(at / refresh_ms * refresh_ms);
+        let mut read = SensorReading::empty(0, Nanos(at * MS), Nanos(at * MS + 1_000), Status::Ok);
+        read.energy_microjoules = Some(value);
+        match reads.last() {
+            Some(last) if last.energy_microjoules == Some(value) => {
+                read.changed_after = last.changed_after;
+                read.changed_before = last.changed_before;
+            }
+            Some(last) => {
+                read.changed_after = Some(last.read_start);
+                read.changed_before = Some(read.read_end);
+            }
+            None => read.changed_before = Some(read.read_end),
+        }
+        reads.push(read);
+        at += read_ms;
+    }
+    reads
+}
+
+fn constant(watts: u64) -> impl Fn(u64) -> u64 {
+    move |ms| 5_000_000 + watts * ms * 1_000
+}
+
+fn energy(reads: &[SensorReading], from_ms: u64, to_ms: u64) -> Result<EnergyEstimate, NoEnergy> {
+    window_energy(&gpu(), reads, Nanos(from_ms * MS), Nanos(to_ms * MS), Duration::ZERO)
+}
+
+#[test]
+fn constant_power_is_found_exactly_but_for_the_place_of_the_updates() {
+    let reads = counter(50, 100, 5_000, constant(300));
+    let estimate = energy(&reads, 1_030, 2_030).unwrap();
+    assert!((estimate.energy.0 - 300.0).abs() < 0.1, "{estimate:?}");
+    assert!(estimate.lower.0 <= 300.0 && 300.0 <= estimate.upper.0, "{estimate:?}");
+    assert_eq!(estimate.method, Method::Counter);
+    assert_eq!(estimate.coverage, 1.0);
+}
+
+#[test]
+fn a_window_without_a_reading_after_it_is_not_bracketed() {
+    let reads = counter(50, 100, 2_000, constant(300));
+    assert_eq!(energy(&reads, 1_000, 1_990), Err(NoEnergy::NotBracketed));
+    assert_eq!(energy(&[], 1_000, 1_990), Err(NoEnergy::NoReadings));
+}
+
+#[test]
+fn a_window_inside_one_step_of_the_counter_is_refused() {
+    let reads = counter(50, 100, 5_000, constant(300));
+    assert_eq!(energy(&reads, 1_010, 1_040), Err(NoEnergy::TooShort));
+}
+
+#[test]
+fn a_reset_in_the_window_is_refused_and_outside_is_none_of_its_business() {
+    let mut reads = counter(50, 100, 5_000, constant(300));
+    for read in &mut reads[60..] {
+        read.epoch = 1;
+        read.energy_microjoules = read.energy_microjoules.map(|value| value - 5_000_000);
+    }
+    assert_eq!(energy(&reads, 2_500, 3_500), Err(NoEnergy::CounterReset));
+    assert!(energy(&reads, 500, 1_500).is_ok());
+    assert!(energy(&reads, 3_500, 4_500).is_ok());
+}
+
+#[test]
+fn a_fall_without_a_new_epoch_is_refused_too() {
+    let mut reads = counter(50, 100, 5_000, constant(300));
+    for read in &mut reads[60..] {
+        read.energy_microjoules = read.energy_microjoules.map(|value| value - 800_000_000);
+    }
+    assert_eq!(energy(&reads, 2_500, 3_500), Err(NoEnergy::CounterReset));
+}
+
+#[test]
+fn missing_reads_lose_no_joule_but_coverage() {
+    let mut reads = counter(50, 100, 10_000, constant(300));
+    reads.retain(|read| read.read_end.0 < 3_000 * MS || read.read_end.0 > 6_000 * MS);
+    // The first read after the gap knows only that the value changed since the last before it.
+    let after = reads.iter().position(|read| read.read_end.0 > 6_000 * MS).unwrap();
+    let before = reads[after - 1].read_start;
+    let value = reads[after].energy_microjoules;
+    for read in reads[after..].iter_mut().take_while(|read| read.energy_microjoules == value) {
+        read.changed_after = Some(before);
+    }
+    let estimate = energy(&reads, 2_000, 8_000).unwrap();
+    assert!((estimate.energy.0 - 1_800.0).abs() < 1.0, "{estimate:?}");
+    assert!((estimate.coverage - 0.5).abs() < 0.02, "{estimate:?}");
+}
+
+#[test]
+fn a_monitor_started_again_keeps_the_bounds_true_across_its_absence() {
+    // 300 W until 4 s, then 500 W; nobody reads from 3 s to 6 s.
+    let load = |ms: u64| 5_000_000 + 300_000 * ms.min(4_000) + 500_000 * ms.saturating_sub(4_000);
+    let mut reads = counter(50, 100, 10_000, load);
+    reads.retain(|read| read.read_end.0 < 3_000 * MS || read.read_end.0 > 6_000 * MS);
+    let first = reads.iter().position(|read| read.read_end.0 > 6_000 * MS).unwrap();
+    let value = reads[first].energy_microjoules;
+    let seen = reads[first].read_end;
+    for read in reads[first..].iter_mut().take_while(|read| read.energy_microjoules == value) {
+        (read.changed_after, read.changed_before) = (None, Some(seen));
+    }
+    for (from, to) in [(2_000, 5_000), (3_500, 5_500), (5_000, 8_000)] {
+        let truth = (load(to) - load(from)) as f64 * 1e-6;
+        match energy(&reads, from, to) {
+            Ok(estimate) => assert!(
+                estimate.lower.0 <= truth && truth <= estimate.upper.0,
+                "{from}-{to}: {truth} not in {estimate:?}"
+            ),
+            Err(reason) => assert_eq!(reason, NoEnergy::TooShort, "{from}-{to}"),
+        }
+    }
+    let all = energy(&reads, 2_000, 8_000).unwrap();
+    let truth = (load(8_000) - load(2_000)) as f64 * 1e-6;
+    // An update is placed up to 25 ms beside its instant; the two ends differ by 200 W.
+    assert!((all.energy.0 - truth).abs() <= 200.0 * 0.025 + 0.1, "no joule lost: {all:?} {truth}");
+}
+
+#[test]
+fn more_power_than_the_board_is_allowed_is_refused() {
+    let reads = counter(50, 100, 5_000, constant(3_000));
+    let limited = SensorInfo { power_limit: Some(Watts(700.0)), ..gpu() };
+    let energy =
+        window_energy(&limited, &reads, Nanos(1_000 * MS), Nanos(2_000 * MS), Duration::ZERO);
+    assert_eq!(energy, Err(NoEnergy::AbovePowerLimit));
+}
+
+#[test]
+fn a_fast_counter_is_placed_where_it_was_read() {
+    // Refreshed every 1 ms, read every 50: the value is as of just before the read.
+    let reads = counter(50, 1, 5_000, |ms| if ms < 2_000 { 0 } else { (ms - 2_000) * 100_000 });
+    let known = SensorInfo { update_period: Some(Duration::from_millis(1)), ..gpu() };
+    let window = |info: &SensorInfo| {
+        window_energy(info, &reads, Nanos(2_100 * MS), Nanos(3_100 * MS), Duration::ZERO)
+    };
+    let placed = window(&known).unwrap().energy.0;
+    assert!((placed - 100.0).abs() < 0.06, "{placed}");
+}
+
+#[test]
+fn power_alone_is_integrated_over_measured_times() {
+    let reads: Vec<SensorReading> = (0..100)
+        .map(|index| SensorReading {
+            power: Some(Watts(if index < 50 { 100.0 } else { 300.0 })),
+            ..SensorReading::empty(0, Nanos(index * 50 * MS), Nanos(index * 50 * MS), Status::Ok)
+        })
+        .collect();
+    let estimate = energy(&reads, 1_000, 2_000).unwrap();
+    assert!((estimate.energy.0 - 100.0).abs() < 1e-9, "{estimate:?}");
+    assert_eq!(estimate.method, Method::Integrated);
+    let across = energy(&reads, 2_000, 3_000).unwrap();
+    assert!(across.lower.0 < across.energy.0 && across.energy.0 < across.upper.0, "{across:?}");
+    assert_eq!(energy(&reads, 4_000, 6_000), Err(NoEnergy::NotBracketed));
+}
+
+#[test]
+fn a_gap_in_power_readings_is_refused() {
+    let reads: Vec<SensorReading> = [0, 500, 2_000, 2_500]
+        .map(|ms| SensorReading {
+            power: Some(Watts(100.0)),
+            ..SensorReading::empty(0, Nanos(ms * MS), Nanos(ms * MS), Status::Ok)
+        })
+        .to_vec();
+    assert_eq!(energy(&reads, 200, 2_200), Err(NoEnergy::Gap));
+}
+
+#[test]
+fn an_unknown_clock_offset_widens_the_bounds_and_keeps_the_estimate() {
+    let reads = counter(50, 100, 5_000, constant(300));
+    let with = |uncertainty| {
+        window_energy(&gpu(), &reads, Nanos(1_030 * MS), Nanos(2_030 * MS), uncertainty).unwrap()
+    };
+    let (sure, unsure) = (with(Duration::ZERO), with(Duration::from_millis(120)));
+    assert_eq!(sure.energy, unsure.energy);
+    assert!(unsure.lower < sure.lower && unsure.upper > sure.upper);
+}
+
+#[test]
+fn what_an_estimate_source_counts_is_an_estimate() {
+    let reads = counter(50, 100, 5_000, constant(30));
+    let source = SensorInfo { source: "estimate".into(), ..gpu() };
+    let estimate =
+        window_energy(&source, &reads, Nanos(1_000 * MS), Nanos(2_000 * MS), Duration::ZERO);
+    assert_eq!(estimate.unwrap().method, Method::Estimated);
+}
+
+/// Cumulative microjoules at each millisecond of random steps of power.
+fn load() -> impl Strategy<Value = Vec<u64>> {
+    prop::collection::vec((20u64..700, 5u64..400), 20..60).prop_map(|steps| {
+        let mut total = 1_000;
+        let mut energy = vec![total];
+        for (watts, ms) in steps {
+            for _ in 0..ms {
+                total += watts * 1_000;
+                energy.push(total);
+            }
+        }
+        energy
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_truth_and_the_estimate_lie_inside_the_bounds(
+        energy_at in load(),
+        read_ms in 1u64..120,
+        refresh_ms in 1u64..120,
+        start in 0.1f64..0.4,
+        length in 0.1f64..0.4,
+    ) {
+        let until = energy_at.len() as u64 - 1;
+        let reads = counter(read_ms, refresh_ms, until, |ms| energy_at[ms as usize]);
+        let from = (until as f64 * start) as u64;
+        let to = from + 1 + (until as f64 * length) as u64;
+        let truth = (energy_at[to as usize] - energy_at[from as usize]) as f64 * 1e-6;
+        // Reads last 1 us, so what is read at an edge may be that much later.
+        let slack = 1e-6 * 700.0;
+        if let Ok(estimate) = energy(&reads, from, to) {
+            prop_assert!(estimate.lower.0 - slack <= truth, "{estimate:?} {truth}");
+            prop_assert!(truth <= estimate.upper.0 + slack, "{estimate:?} {truth}");
+            prop_assert!(estimate.lower.0 <= estimate.energy.0 + 1e-9);
+            prop_assert!(estimate.energy.0 <= estimate.upper.0 + 1e-9);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_window_add_up_to_the_whole(
+        energy_at in load(),
+        start in 0.1f64..0.3,
+        cut in 0.3f64..0.6,
+        end in 0.6f64..0.9,
+    ) {
+        let until = energy_at.len() as u64 - 1;
+        let reads = counter(50, 100, until, |ms| energy_at[ms as usize]);
+        let at = |share: f64| (until as f64 * share) as u64;
+        let parts = (energy(&reads, at(start), at(cut)), energy(&reads, at(cut), at(end)));
+        let whole = energy(&reads, at(start), at(end));
+        if let ((Ok(a), Ok(b)), Ok(whole)) = (parts, whole) {
+            prop_assert!((a.energy.0 + b.energy.0 - whole.energy.0).abs() < 1e-9 * whole.energy.0);
+        }
+    }
+
+    #[test]
+    fn shifting_all_clocks_changes_nothing(energy_at in load(), shift in 0u64..1 << 50) {
+        let until = energy_at.len() as u64 - 1;
+        let reads = counter(50, 100, until, |ms| energy_at[ms as usize]);
+        let shifted: Vec<SensorReading> = reads
+            .iter()
+            .map(|read| {
+                let later = |at: Nanos| Nanos(at.0 + shift);
+                SensorReading {
+                    read_start: later(read.read_start),
+                    read_end: later(read.read_end),
+                    changed_after: read.changed_after.map(later),
+                    changed_before: read.changed_before.map(later),
+                    ..read.clone()
+                }
+            })
+            .collect();
+        let (from, to) = (until / 4 * MS, until / 2 * MS);
+        let window = |reads: &[SensorReading], shift: u64| {
+            window_energy(&gpu(), reads, Nanos(from + shift), Nanos(to + shift), Duration::ZERO)
+        };
+        match (window(&reads, 0), window(&shifted, shift)) {
+            (Ok(a), Ok(b)) => {
+                prop_assert!((a.energy.0 - b.energy.0).abs() < 1e-6);
+                prop_assert_eq!((a.lower, a.upper), (b.lower, b.upper));
+            }
+            (a, b) => prop_assert_eq!(a.is_err(), b.is_err()),
+        }
+    }
+}

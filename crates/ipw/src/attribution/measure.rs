@@ -1,0 +1,459 @@
+//! The groups of a record that come from telemetry, for one query's window.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use energy_proto::{Nanos, SensorInfo, SensorKind, SensorReading};
+
+use super::basis::{Basis, BasisKind};
+use super::energy::{EnergyEstimate, Method, NoEnergy, window_energy};
+use super::power;
+use crate::analysis::stats::summarize;
+use crate::record::{
+    DeviceEnergy, EnergyMetrics, GpuUtilization, MemoryMetrics, PhaseMetrics, PowerMetrics,
+    PowerPair, Stats,
+};
+use crate::telemetry::Timeline;
+
+const MIB: f64 = 1024.0 * 1024.0;
+const GIB: f64 = 1024.0 * MIB;
+
+/// A query's times on the clock of the readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Just before the request was sent.
+    pub start: Nanos,
+    /// Arrival of the first token, if one came.
+    pub first_token: Option<Nanos>,
+    /// Arrival of the end.
+    pub end: Nanos,
+}
+
+impl Window {
+    /// A window without phases.
+    #[must_use]
+    pub fn whole(start: Nanos, end: Nanos) -> Self {
+        Self { start, first_token: None, end }
+    }
+
+    fn seconds(self) -> f64 {
+        self.end.since(self.start).as_secs_f64()
+    }
+}
+
+/// Everything about one window that telemetry knows.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[expect(missing_docs, reason = "the names of the record's groups")]
+pub struct Measured {
+    pub energy: EnergyMetrics,
+    pub memory: MemoryMetrics,
+    pub temperature: Stats,
+    pub power: PowerMetrics,
+    pub phases: PhaseMetrics,
+    pub gpu_utilization: GpuUtilization,
+}
+
+/// Which sensors are read as what: one for each segment of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Meter {
+    /// The monitor's sensors.
+    pub sensors: Vec<SensorInfo>,
+    /// Ids of those whose energy is counted.
+    pub counted: BTreeSet<u32>,
+    /// The basis, or why there is none, as in `status`.
+    pub basis: Result<Basis, String>,
+    /// Half-width of what isn't known about the monitor's clock.
+    pub clock_uncertainty: Duration,
+    /// Power of the basis at idle, once it has been measured.
+    pub idle: Option<Idle>,
+}
+
+/// Power at rest, in watts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Idle {
+    /// Mean over the idle window.
+    pub mean: f64,
+    /// The least between two updates of the counter: nothing that runs takes less.
+    pub floor: f64,
+}
+
+impl Meter {
+    /// Ids of the sensors that a row waits for.
+    #[must_use]
+    pub fn members(&self) -> &[u32] {
+        self.basis.as_ref().map_or(&[], |basis| &basis.members)
+    }
+
+    /// Measures the power of the basis at idle.
+    #[must_use]
+    pub fn with_idle(self, timeline: &Timeline, window: Option<(Nanos, Nanos)>) -> Self {
+        let idle = window.and_then(|(start, end)| {
+            let watts = self.watts(timeline, self.members(), Window::whole(start, end));
+            Some(Idle { mean: watts.avg?, floor: watts.min? })
+        });
+        Self { idle, ..self }
+    }
+
+    /// All that can be known of a window.
+    #[must_use]
+    pub fn measure(&self, timeline: &Timeline, window: Window) -> Measured {
+        let gpus = self.ids(SensorKind::Gpu);
+        let energy = self.energy_metrics(timeline, window);
+        Measured {
+            phases: self.phases(timeline, window, &energy),
+            energy,
+            memory: MemoryMetrics {
+                cpu_mb: self.sampled(timeline, &self.ids(SensorKind::Memory), window, used_mb, sum),
+                gpu_mb: self.sampled(timeline, &gpus, window, used_mb, sum),
+            },
+            temperature: self.sampled(
+                timeline,
+                &gpus,
+                window,
+                |read| read.temperature_celsius,
+                max,
+            ),
+            power: self.power(timeline, window),
+            gpu_utilization: self.gpu_utilization(timeline, &gpus, window),
+        }
+    }
+
+    /// Energy of a set of sensors over a window: all of them, or the reason of the first that has none.
+    ///
+    /// # Errors
+    /// The reason, with the sensor's name.
+    pub fn energy(
+        &self,
+        timeline: &Timeline,
+        members: &[u32],
+        start: Nanos,
+        end: Nanos,
+    ) -> Result<EnergyEstimate, String> {
+        let mut total: Option<EnergyEstimate> = None;
+        for id in members {
+            let one = self
+                .sensor_energy(timeline, *id, start, end)
+                .map_err(|reason| format!("{}: {}", reason.as_str(), self.name(*id)))?;
+            total = Some(total.map_or(one, |total| add(total, one)));
+        }
+        total.ok_or_else(|| self.no_basis())
+    }
+
+    fn no_basis(&self) -> String {
+        self.basis.as_ref().err().cloned().unwrap_or_else(|| "no_energy_counter".to_owned())
+    }
+
+    fn sensor_energy(
+        &self,
+        timeline: &Timeline,
+        id: u32,
+        start: Nanos,
+        end: Nanos,
+    ) -> Result<EnergyEstimate, NoEnergy> {
+        let sensor =
+            self.sensors.iter().find(|sensor| sensor.id == id).ok_or(NoEnergy::NoReadings)?;
+        window_energy(sensor, timeline.sensor(id), start, end, self.clock_uncertainty)
+    }
+
+    fn name(&self, id: u32) -> &str {
+        self.sensors.iter().find(|sensor| sensor.id == id).map_or("?", |sensor| &sensor.name)
+    }
+
+    /// Counted sensors of a kind. An estimate is left out unless it is the basis: a number made from
+    /// it would stand in the record without its mark.
+    fn ids(&self, kind: SensorKind) -> Vec<u32> {
+        let estimated = matches!(&self.basis, Ok(basis) if basis.kind.is_estimate());
+        self.sensors
+            .iter()
+            .filter(|sensor| sensor.kind == kind && self.counted.contains(&sensor.id))
+            .filter(|sensor| estimated || !sensor.is_estimate())
+            .map(|sensor| sensor.id)
+            .collect()
+    }
+
+    fn group(
+        &self,
+        timeline: &Timeline,
+        kind: SensorKind,
+        window: Window,
+    ) -> Option<EnergyEstimate> {
+        let ids = self.ids(kind);
+        if ids.is_empty() {
+            return None;
+        }
+        self.energy(timeline, &ids, window.start, window.end).ok()
+    }
+
+    fn energy_metrics(&self, timeline: &Timeline, window: Window) -> EnergyMetrics {
+        let group = |kind| self.group(timeline, kind, window);
+        let joules = |estimate: Option<EnergyEstimate>| estimate.map(|estimate| estimate.energy.0);
+        let gpu = group(SensorKind::Gpu);
+        let (cpu, dram) = (joules(group(SensorKind::CpuPackage)), joules(group(SensorKind::Dram)));
+        let (ane, soc) = (joules(group(SensorKind::Ane)), joules(group(SensorKind::Soc)));
+        let mut metrics = EnergyMetrics {
+            per_query_joules: joules(gpu),
+            total_joules: joules(gpu),
+            per_query_joules_lower: gpu.map(|estimate| estimate.lower.0),
+            per_query_joules_upper: gpu.map(|estimate| estimate.upper.0),
+            cpu_per_query_joules: cpu,
+            cpu_total_joules: cpu,
+            ane_per_query_joules: ane,
+            ane_total_joules: ane,
+            soc_per_query_joules: soc,
+            soc_total_joules: soc,
+            dram_per_query_joules: dram,
+            system_per_query_joules: joules(gpu)
+                .zip(cpu)
+                .zip(dram)
+                .map(|((gpu, cpu), dram)| gpu + cpu + dram),
+            devices: self.devices(timeline, window),
+            ..EnergyMetrics::default()
+        };
+        self.fill_basis(&mut metrics, timeline, window);
+        metrics
+    }
+
+    fn fill_basis(&self, metrics: &mut EnergyMetrics, timeline: &Timeline, window: Window) {
+        let Ok(basis) = &self.basis else {
+            metrics.status = Some(self.no_basis());
+            return;
+        };
+        metrics.basis = Some(basis.kind.as_str().to_owned());
+        let whole = self
+            .energy(timeline, &basis.members, window.start, window.end)
+            .and_then(|estimate| self.plausible(basis, estimate, window));
+        let estimate = match whole {
+            Ok(estimate) => estimate,
+            Err(reason) => {
+                metrics.status = Some(reason);
+                return;
+            }
+        };
+        metrics.basis_joules = Some(estimate.energy.0);
+        metrics.basis_joules_lower = Some(estimate.lower.0);
+        metrics.basis_joules_upper = Some(estimate.upper.0);
+        metrics.method = Some(estimate.method.as_str().to_owned());
+        metrics.coverage = Some(estimate.coverage);
+        metrics.net_basis_joules =
+            self.idle.map(|idle| estimate.energy.0 - idle.mean * window.seconds());
+        metrics.sensor_gain_error_pct = self.gain_error(basis);
+        let reacted = self.reacted(timeline, basis, estimate, window);
+        metrics.status = Some(if reacted { "ok" } else { "device_did_not_react" }.to_owned());
+    }
+
+    /// A device that takes much less than it does at idle isn't being measured.
+    fn plausible(
+        &self,
+        basis: &Basis,
+        estimate: EnergyEstimate,
+        window: Window,
+    ) -> Result<EnergyEstimate, String> {
+        let floor = self.idle.map_or(0.0, |idle| 0.8 * idle.floor * window.seconds());
+        // An estimate has no idle power of its own: it follows whatever else runs.
+        if estimate.upper.0 < floor && !basis.kind.is_estimate() {
+            return Err("below_idle_power".to_owned());
+        }
+        Ok(estimate)
+    }
+
+    /// Whether a GPU did anything: more than idle power, or any utilisation.
+    fn reacted(
+        &self,
+        timeline: &Timeline,
+        basis: &Basis,
+        estimate: EnergyEstimate,
+        window: Window,
+    ) -> bool {
+        let at_idle =
+            self.idle.is_some_and(|idle| estimate.energy.0 <= 1.05 * idle.mean * window.seconds());
+        if basis.kind != BasisKind::Gpu || !at_idle {
+            return true;
+        }
+        let utilization: Vec<f64> = basis
+            .members
+            .iter()
+            .flat_map(|id| timeline.inside(*id, window.start, window.end))
+            .filter_map(|read| read.compute_utilization_pct)
+            .collect();
+        utilization.is_empty() || utilization.iter().any(|percent| *percent > 0.0)
+    }
+
+    fn gain_error(&self, basis: &Basis) -> Option<f64> {
+        let members = self.sensors.iter().filter(|sensor| basis.members.contains(&sensor.id));
+        members
+            .map(|sensor| sensor.gain_error_pct)
+            .collect::<Option<Vec<f64>>>()?
+            .into_iter()
+            .reduce(f64::max)
+    }
+
+    /// Every sensor that measures energy, counted or not.
+    fn devices(&self, timeline: &Timeline, window: Window) -> Vec<DeviceEnergy> {
+        let measuring = self.sensors.iter().filter(|sensor| sensor.measures_energy());
+        measuring
+            .map(|sensor| {
+                let energy = self.sensor_energy(timeline, sensor.id, window.start, window.end).ok();
+                DeviceEnergy {
+                    sensor: format!("{}:{}:{}", sensor.kind, sensor.source, sensor.uuid),
+                    host: sensor.host.clone(),
+                    joules: energy.map(|energy| energy.energy.0),
+                    lower: energy.map(|energy| energy.lower.0),
+                    upper: energy.map(|energy| energy.upper.0),
+                }
+            })
+            .collect()
+    }
+
+    fn phases(&self, timeline: &Timeline, window: Window, energy: &EnergyMetrics) -> PhaseMetrics {
+        let Some(first_token) = window.first_token else {
+            return PhaseMetrics {
+                basis: Some("no_first_token".to_owned()),
+                ..PhaseMetrics::default()
+            };
+        };
+        let millis = |from: Nanos, to: Nanos| to.since(from).as_secs_f64() * 1e3;
+        let mut phases = PhaseMetrics {
+            prefill_duration_ms: Some(millis(window.start, first_token)),
+            decode_duration_ms: Some(millis(first_token, window.end)),
+            basis: energy.basis.clone().or_else(|| energy.status.clone()),
+            ..PhaseMetrics::default()
+        };
+        let Some(whole) = energy.basis_joules else {
+            phases.basis.clone_from(&energy.status);
+            return phases;
+        };
+        let parts =
+            self.energy(timeline, self.members(), window.start, first_token).and_then(|prefill| {
+                self.energy(timeline, self.members(), first_token, window.end)?;
+                Ok(prefill.energy.0)
+            });
+        match parts {
+            Ok(prefill) => {
+                // Energies lie on a grid, so this difference is exact.
+                phases.prefill_energy_j = Some(prefill);
+                phases.decode_energy_j = Some(whole - prefill);
+                phases.prefill_power_avg_w = per_second(prefill, phases.prefill_duration_ms);
+                phases.decode_power_avg_w = per_second(whole - prefill, phases.decode_duration_ms);
+            }
+            Err(reason) => phases.basis = Some(reason),
+        }
+        phases
+    }
+
+    fn power(&self, timeline: &Timeline, window: Window) -> PowerMetrics {
+        let group = |kind| {
+            let watts = self.watts(timeline, &self.ids(kind), window);
+            PowerPair { per_query_watts: watts, total_watts: watts }
+        };
+        PowerMetrics {
+            gpu: group(SensorKind::Gpu),
+            cpu: group(SensorKind::CpuPackage),
+            ane: group(SensorKind::Ane),
+            soc: group(SensorKind::Soc),
+        }
+    }
+
+    /// Power of a set of sensors together.
+    fn watts(&self, timeline: &Timeline, ids: &[u32], window: Window) -> Stats {
+        let devices: Vec<_> = self
+            .sensors
+            .iter()
+            .filter(|sensor| ids.contains(&sensor.id))
+            .map(|sensor| {
+                power::steps(sensor, timeline.sensor(sensor.id), window.start, window.end)
+            })
+            .collect();
+        power::stats(&power::sum(&devices))
+    }
+
+    fn gpu_utilization(&self, timeline: &Timeline, gpus: &[u32], window: Window) -> GpuUtilization {
+        let average = |value: fn(&SensorReading) -> Option<f64>, fold: fn(&[f64]) -> f64| {
+            self.sampled(timeline, gpus, window, value, fold).avg
+        };
+        GpuUtilization {
+            compute_utilization_pct: average(|read| read.compute_utilization_pct, mean),
+            memory_bandwidth_utilization_pct: average(|read| read.memory_utilization_pct, mean),
+            tensor_core_utilization_pct: None,
+            memory_used_gb: average(|read| gib(read.memory_used_bytes), sum),
+            memory_total_gb: average(|read| gib(read.memory_total_bytes), sum),
+        }
+    }
+
+    /// A figure over the reads inside the window, folded over the sensors at each of the first one's
+    /// reads. Unknown if one sensor doesn't have it.
+    fn sampled(
+        &self,
+        timeline: &Timeline,
+        sensors: &[u32],
+        window: Window,
+        value: impl Fn(&SensorReading) -> Option<f64>,
+        fold: impl Fn(&[f64]) -> f64,
+    ) -> Stats {
+        let Some((first, others)) = sensors.split_first() else { return Stats::default() };
+        let values: Vec<f64> = timeline
+            .inside(*first, window.start, window.end)
+            .iter()
+            .filter_map(|read| {
+                let rest = others
+                    .iter()
+                    .map(|id| nearest(timeline.sensor(*id), read.read_end).and_then(&value));
+                let all: Option<Vec<f64>> = std::iter::once(value(read)).chain(rest).collect();
+                Some(fold(&all?))
+            })
+            .collect();
+        summarize(&values)
+    }
+}
+
+fn per_second(joules: f64, millis: Option<f64>) -> Option<f64> {
+    millis.filter(|millis| *millis > 0.0).map(|millis| joules / (millis / 1e3))
+}
+
+/// Sums of estimates, and of their bounds; the weakest method and coverage hold for the sum.
+fn add(a: EnergyEstimate, b: EnergyEstimate) -> EnergyEstimate {
+    let weight = |method| match method {
+        Method::Counter => 0,
+        Method::Integrated => 1,
+        Method::Estimated => 2,
+    };
+    EnergyEstimate {
+        energy: a.energy + b.energy,
+        lower: a.lower + b.lower,
+        upper: a.upper + b.upper,
+        method: if weight(a.method) >= weight(b.method) { a.method } else { b.method },
+        coverage: a.coverage.min(b.coverage),
+    }
+}
+
+/// The read closest to an instant, if one is within a second of it.
+fn nearest(reads: &[SensorReading], at: Nanos) -> Option<&SensorReading> {
+    let next = reads.partition_point(|read| read.read_end < at);
+    let around = reads[next.saturating_sub(1)..(next + 1).min(reads.len())].iter();
+    around
+        .filter(|read| read.read_end.0.abs_diff(at.0) <= 1_000_000_000)
+        .min_by_key(|read| read.read_end.0.abs_diff(at.0))
+}
+
+fn used_mb(read: &SensorReading) -> Option<f64> {
+    read.memory_used_bytes.map(|bytes| bytes as f64 / MIB)
+}
+
+fn gib(bytes: Option<u64>) -> Option<f64> {
+    bytes.map(|bytes| bytes as f64 / GIB)
+}
+
+fn sum(values: &[f64]) -> f64 {
+    values.iter().sum()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    sum(values) / values.len() as f64
+}
+
+fn max(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+#[cfg(test)]
+#[path = "measure/tests.rs"]
+mod tests;

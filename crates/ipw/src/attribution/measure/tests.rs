@@ -1,0 +1,164 @@
+//! Tests of the groups of a record.
+
+use super::*;
+use crate::attribution::basis::{self, tests::sensor};
+use energy_proto::{Status, Watts};
+
+const MS: u64 = 1_000_000;
+
+/// A sensor at constant power whose counter moves each millisecond, read every 50 ms for 10 s.
+fn reads(id: u32, watts: u64) -> Vec<SensorReading> {
+    (0..200u64)
+        .map(|index| {
+            let at = Nanos(index * 50 * MS);
+            SensorReading {
+                energy_microjoules: Some(watts * index * 50_000),
+                changed_after: (index > 0).then(|| Nanos(at.0 - 50 * MS)),
+                changed_before: Some(at),
+                power: Some(Watts(watts as f64)),
+                temperature_celsius: Some(50.0 + f64::from(id)),
+                memory_used_bytes: Some(1 << 30),
+                memory_total_bytes: Some(2 << 30),
+                compute_utilization_pct: Some(40.0 + 20.0 * f64::from(id)),
+                ..SensorReading::empty(id, at, at, Status::Ok)
+            }
+        })
+        .collect()
+}
+
+fn timeline(sensors: &[(u32, u64)]) -> Timeline {
+    let mut timeline = Timeline::default();
+    for (id, watts) in sensors {
+        for read in reads(*id, *watts) {
+            timeline.push_read(read);
+        }
+    }
+    timeline
+}
+
+fn meter(sensors: Vec<SensorInfo>) -> Meter {
+    let counted: BTreeSet<u32> = sensors.iter().map(|sensor| sensor.id).collect();
+    let basis = basis::choose(&sensors, &counted).ok_or_else(|| "no_energy_counter".to_owned());
+    Meter { sensors, counted, basis, clock_uncertainty: Duration::ZERO, idle: None }
+}
+
+fn at_rest(watts: f64) -> Option<Idle> {
+    Some(Idle { mean: watts, floor: watts })
+}
+
+fn window() -> Window {
+    Window {
+        start: Nanos(2_000 * MS),
+        first_token: Some(Nanos(2_500 * MS)),
+        end: Nanos(4_000 * MS),
+    }
+}
+
+fn close(value: Option<f64>, expected: f64) -> bool {
+    value.is_some_and(|value| (value - expected).abs() < 1e-6 * expected.abs().max(1.0))
+}
+
+#[test]
+fn two_gpus_are_summed_and_the_hotter_one_is_the_temperature() {
+    let meter = meter(vec![sensor(0, SensorKind::Gpu, "nvml"), sensor(1, SensorKind::Gpu, "nvml")]);
+    let measured = meter.measure(&timeline(&[(0, 100), (1, 300)]), window());
+    assert!(close(measured.energy.per_query_joules, 800.0), "{:?}", measured.energy);
+    assert!(close(measured.energy.basis_joules, 800.0));
+    assert_eq!(measured.energy.basis.as_deref(), Some("gpu"));
+    assert_eq!(measured.energy.status.as_deref(), Some("ok"));
+    assert!(close(measured.power.gpu.total_watts.avg, 400.0));
+    assert_eq!(measured.temperature.max, Some(51.0));
+    assert_eq!(measured.memory.gpu_mb.avg, Some(2048.0));
+    assert_eq!(measured.gpu_utilization.compute_utilization_pct, Some(50.0));
+    assert_eq!(measured.energy.system_per_query_joules, None, "no CPU, no system");
+}
+
+#[test]
+fn phases_sum_exactly_to_the_whole() {
+    let meter = meter(vec![sensor(0, SensorKind::Gpu, "nvml")]);
+    let measured = meter.measure(&timeline(&[(0, 333)]), window());
+    let phases = &measured.phases;
+    let parts = phases.prefill_energy_j.unwrap() + phases.decode_energy_j.unwrap();
+    assert_eq!(Some(parts), measured.energy.basis_joules);
+    assert!(close(phases.prefill_power_avg_w, 333.0));
+    assert_eq!(phases.prefill_duration_ms, Some(500.0));
+}
+
+#[test]
+fn a_member_without_readings_makes_the_basis_null_with_its_name() {
+    let meter = meter(vec![sensor(0, SensorKind::Gpu, "nvml"), sensor(1, SensorKind::Gpu, "nvml")]);
+    let measured = meter.measure(&timeline(&[(0, 100)]), window());
+    assert_eq!(measured.energy.basis_joules, None);
+    assert_eq!(measured.energy.status.as_deref(), Some("no_readings: gpu 1"));
+    assert_eq!(measured.energy.devices[0].joules.map(f64::round), Some(200.0));
+    assert_eq!(measured.energy.devices[1].joules, None);
+    assert_eq!(measured.phases.basis.as_deref(), Some("no_readings: gpu 1"));
+    assert_eq!(measured.power.gpu.total_watts, Stats::default());
+}
+
+#[test]
+fn without_a_basis_the_reason_is_kept() {
+    let meter = Meter { basis: Err("server_not_on_this_host".into()), ..meter(Vec::new()) };
+    let measured = meter.measure(&Timeline::default(), window());
+    assert_eq!(measured.energy.status.as_deref(), Some("server_not_on_this_host"));
+    assert_eq!(measured.energy.basis_joules, None);
+    assert_eq!(measured.energy.basis, None);
+}
+
+#[test]
+fn an_estimate_beside_a_counter_gives_no_unmarked_number() {
+    let sensors =
+        vec![sensor(0, SensorKind::Gpu, "nvml"), sensor(1, SensorKind::CpuPackage, "estimate")];
+    let measured = meter(sensors).measure(&timeline(&[(0, 100), (1, 50)]), window());
+    assert_eq!(measured.energy.cpu_per_query_joules, None);
+    assert_eq!(measured.power.cpu.total_watts, Stats::default());
+    let alone = meter(vec![sensor(1, SensorKind::CpuPackage, "estimate")]);
+    let measured = alone.measure(&timeline(&[(1, 50)]), window());
+    assert_eq!(measured.energy.method.as_deref(), Some("estimated"));
+    assert_eq!(measured.energy.basis.as_deref(), Some("cpu_estimated"));
+    assert!(close(measured.energy.cpu_per_query_joules, 100.0));
+}
+
+#[test]
+fn idle_power_is_taken_off_for_the_net_figure() {
+    let timeline = timeline(&[(0, 100)]);
+    let meter = meter(vec![sensor(0, SensorKind::Gpu, "nvml")])
+        .with_idle(&timeline, Some((Nanos(500 * MS), Nanos(1_500 * MS))));
+    assert!(close(meter.idle.map(|idle| idle.mean), 100.0));
+    let measured = meter.measure(&timeline, window());
+    assert!(measured.energy.net_basis_joules.unwrap().abs() < 1e-6);
+    assert_eq!(measured.energy.status.as_deref(), Some("ok"), "it was utilised");
+}
+
+#[test]
+fn a_device_at_idle_without_utilisation_did_not_react() {
+    let mut timeline = Timeline::default();
+    for mut read in reads(0, 100) {
+        read.compute_utilization_pct = Some(0.0);
+        timeline.push_read(read);
+    }
+    let meter = Meter { idle: at_rest(100.0), ..meter(vec![sensor(0, SensorKind::Gpu, "nvml")]) };
+    let measured = meter.measure(&timeline, window());
+    assert_eq!(measured.energy.status.as_deref(), Some("device_did_not_react"));
+    assert!(close(measured.energy.basis_joules, 200.0), "it is still what the meter shows");
+}
+
+#[test]
+fn less_than_idle_power_is_refused() {
+    let meter = Meter { idle: at_rest(500.0), ..meter(vec![sensor(0, SensorKind::Gpu, "nvml")]) };
+    let measured = meter.measure(&timeline(&[(0, 100)]), window());
+    assert_eq!(measured.energy.basis_joules, None);
+    assert_eq!(measured.energy.status.as_deref(), Some("below_idle_power"));
+}
+
+#[test]
+fn system_energy_needs_gpu_cpu_and_dram() {
+    let sensors = vec![
+        sensor(0, SensorKind::Gpu, "nvml"),
+        sensor(1, SensorKind::CpuPackage, "rapl_perf"),
+        sensor(2, SensorKind::Dram, "rapl_perf"),
+    ];
+    let measured = meter(sensors).measure(&timeline(&[(0, 100), (1, 50), (2, 10)]), window());
+    assert!(close(measured.energy.system_per_query_joules, 320.0));
+    assert!(close(measured.energy.dram_per_query_joules, 20.0));
+}

@@ -1,0 +1,53 @@
+//! `ipw list`: the registries.
+
+use clap::{Args, ValueEnum};
+
+use crate::client::CLIENTS;
+use crate::dataset::DATASETS;
+use crate::exit::Exit;
+use crate::ui;
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Which registry
+    #[arg(value_enum, default_value = "all")]
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    Clients,
+    Datasets,
+    Analyses,
+    All,
+}
+
+pub(super) fn run(args: ListArgs) -> Exit {
+    let sections = [
+        (What::Clients, "Clients (--client)", clients()),
+        (What::Datasets, "Datasets (--dataset)", datasets()),
+        (What::Analyses, "Analyses (made by ipw analyze)", analyses()),
+    ];
+    for (what, title, entries) in sections {
+        if args.what == What::All || args.what == what {
+            ui::list(title, &entries);
+        }
+    }
+    Exit::Done
+}
+
+fn clients() -> Vec<(String, String)> {
+    let entry = |kind: &crate::client::ClientKind| {
+        let url = kind.default_url.map(|url| format!(" [{url}]")).unwrap_or_default();
+        (kind.id.to_owned(), format!("{}{url}", kind.help))
+    };
+    CLIENTS.iter().map(entry).collect()
+}
+
+fn datasets() -> Vec<(String, String)> {
+    DATASETS.iter().map(|set| (set.id().to_owned(), set.help().to_owned())).collect()
+}
+
+fn analyses() -> Vec<(String, String)> {
+    vec![("accuracy".to_owned(), "accuracy, IPJ and IPW, with 95 % intervals".to_owned())]
+}

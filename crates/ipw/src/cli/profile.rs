@@ -1,0 +1,374 @@
+//! `ipw profile`: flags into a checked configuration, then the run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Map, Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::env;
+use crate::client::{self, ClientConfig, Timeouts};
+use crate::dataset::{self, Dataset};
+use crate::derive::ModelFacts;
+use crate::exit::{self, Exit, UsageError};
+use crate::hardware::GpuChoice;
+use crate::runner::{self, Energy, Existing, MonitorChoice, RunConfig};
+use crate::ui;
+
+#[derive(Debug, Args)]
+pub(super) struct ProfileArgs {
+    /// Inference client: see `ipw list clients`
+    #[arg(long, value_name = "ID")]
+    client: String,
+    /// Model name as known to the server
+    #[arg(long, value_name = "NAME")]
+    model: String,
+    /// The server's root [default: where the client's server usually is]
+    #[arg(long, value_name = "URL")]
+    client_base_url: Option<String>,
+    /// Dataset: see `ipw list datasets`
+    #[arg(long, value_name = "ID", default_value = "ipw")]
+    dataset: String,
+    /// Parameter of the dataset, e.g. path=prompts.jsonl
+    #[arg(long, value_name = "K=V", value_parser = key_value)]
+    dataset_param: Vec<(String, String)>,
+    /// Field to add to each request, e.g. cache_prompt=false; parameters=1.24e9, price_input= and
+    /// price_output= (dollars per million tokens) are used here and not sent
+    #[arg(long, value_name = "K=V", value_parser = key_value)]
+    client_param: Vec<(String, String)>,
+    /// Send only the first N prompts
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_queries: Option<u64>,
+    /// Prompts sent beforehand to warm the server up; not part of the results
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    warmup_queries: u32,
+    /// Directory for results
+    #[arg(long, value_name = "DIR", default_value = "./runs/")]
+    output_dir: PathBuf,
+    /// Most seconds for one query
+    #[arg(long, value_name = "SECONDS", default_value_t = 600.0, value_parser = seconds)]
+    timeout: f64,
+    /// Times a request is sent again if it failed before an answer began
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    retries: u32,
+    /// Sampling seed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Most tokens to generate for each prompt [default: the server's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_tokens: Option<u64>,
+    /// Sampling temperature [default: the server's]
+    #[arg(long, value_name = "X", value_parser = temperature)]
+    temperature: Option<f64>,
+    /// Go on with an earlier run, or start one
+    #[arg(long, conflicts_with = "overwrite")]
+    resume: bool,
+    /// With --resume: send queries that failed again
+    #[arg(long, requires = "resume")]
+    retry_failed: bool,
+    /// Remove an earlier run's files and start anew
+    #[arg(long)]
+    overwrite: bool,
+    /// Text to append to the directory's name
+    #[arg(long, value_name = "TEXT")]
+    tag: Option<String>,
+    /// Only measure; `ipw analyze` scores later
+    #[arg(long)]
+    no_analysis: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// No progress on stderr
+    #[arg(long)]
+    quiet: bool,
+    /// Energy monitor: auto, none, a program, or the URL of a running one
+    #[arg(long, value_name = "auto|none|PATH|URL", default_value = "auto")]
+    monitor: String,
+    /// Sources of the monitor that ipw starts: auto, or a list of nvml, rapl, estimate
+    #[arg(long, value_name = "LIST")]
+    sources: Option<String>,
+    /// The CPU's thermal design power in watts, for the source `estimate`
+    #[arg(long, value_name = "W", value_parser = watts)]
+    tdp_watts: Option<f64>,
+    /// Sampling interval of the monitor that ipw starts
+    #[arg(long, value_name = "MS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    collection_interval_ms: u32,
+    /// GPUs whose energy counts: those in use, all, or UUIDs
+    #[arg(long, value_name = "auto|all|UUID,...", default_value = "auto")]
+    gpus: String,
+    /// Fail if no energy can be measured
+    #[arg(long)]
+    require_energy: bool,
+    /// The server runs on this machine even if its address doesn't look so (a tunnel)
+    #[arg(long)]
+    energy_host_is_local: bool,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("give it as KEY=VALUE".to_owned()),
+    }
+}
+
+fn positive(text: &str, max: f64) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= max => Ok(number),
+        _ => Err(format!("give a number above 0 and up to {max}")),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    positive(text, 86_400.0)
+}
+
+fn watts(text: &str) -> Result<f64, String> {
+    positive(text, 100_000.0)
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=100.0).contains(&number) => Ok(number),
+        _ => Err("give a number from 0 up".to_owned()),
+    }
+}
+
+pub(super) async fn run(args: ProfileArgs) -> anyhow::Result<Exit> {
+    let config = config(&args)?;
+    let stop = CancellationToken::new();
+    watch_signals(stop.clone()).context("can't watch for signals")?;
+    let progress = ui::Progress::new(args.quiet || args.json);
+    let events = progress.events();
+    let run = runner::run(config, events, stop).await;
+    progress.finish();
+    let run = run?;
+    if args.json {
+        ui::json(&ui::report(&run.finished, &run.directory));
+    } else {
+        ui::results(&run.finished, &run.directory);
+    }
+    ui::ending(&run.end, &run.directory);
+    let queries = run.finished.summary.queries;
+    Ok(exit::of_end(&run.end, queries.rows() - queries.ok))
+}
+
+/// The first SIGINT or SIGTERM asks for an orderly end, the second leaves at once.
+fn watch_signals(stop: CancellationToken) -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stop.is_cancelled() {
+                std::process::exit(Exit::Interrupted as i32);
+            }
+            ui::note("stopping: saving what is done (again to leave at once)");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}
+
+fn config(args: &ProfileArgs) -> anyhow::Result<RunConfig> {
+    check_estimate(args)?;
+    let dataset_params: BTreeMap<String, String> = args.dataset_param.iter().cloned().collect();
+    let mut client_params: BTreeMap<String, Value> =
+        args.client_param.iter().map(|(key, value)| (key.clone(), parsed(value))).collect();
+    let asked = asked(args, &client_params, &dataset_params);
+    let facts = facts(&mut client_params)?;
+    let client = client::build(
+        &args.client,
+        ClientConfig {
+            base_url: args.client_base_url.clone(),
+            model: args.model.clone(),
+            params: client_params,
+            temperature: args.temperature,
+            max_tokens: args.max_tokens,
+            seed: args.seed,
+            api_key: env::secret("IPW_CLIENT_API_KEY"),
+            timeouts: Timeouts {
+                total: Duration::from_secs_f64(args.timeout),
+                ..Timeouts::default()
+            },
+        },
+    )?;
+    let dataset = cut(dataset::load(&args.dataset, &dataset_params)?, args.max_queries);
+    Ok(RunConfig {
+        client,
+        model: args.model.clone(),
+        facts,
+        dataset,
+        seed: args.seed,
+        warmup_queries: args.warmup_queries,
+        retries: args.retries,
+        output_dir: args.output_dir.clone(),
+        tag: args.tag.clone(),
+        existing: existing(args),
+        energy: Energy {
+            monitor: monitor(&args.monitor)?,
+            interval_ms: args.collection_interval_ms,
+            sources: args.sources.clone(),
+            tdp_watts: args.tdp_watts,
+            host_is_local: args.energy_host_is_local,
+        },
+        gpus: GpuChoice::parse(&args.gpus),
+        require_energy: args.require_energy,
+        analysis: !args.no_analysis,
+        asked,
+    })
+}
+
+/// An estimate needs a TDP, and a TDP is for nothing else.
+fn check_estimate(args: &ProfileArgs) -> Result<(), UsageError> {
+    let sources = args.sources.as_deref().unwrap_or_default();
+    let estimate = sources.split(',').any(|source| source.trim() == "estimate");
+    match (estimate, args.tdp_watts) {
+        (true, None) => Err(UsageError(
+            "--sources estimate needs the CPU's thermal design power: --tdp-watts W".to_owned(),
+        )),
+        (false, Some(_)) => {
+            Err(UsageError("--tdp-watts is for --sources estimate, which wasn't given".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn existing(args: &ProfileArgs) -> Existing {
+    if args.overwrite {
+        Existing::Overwrite
+    } else if args.resume {
+        Existing::Resume { retry_failed: args.retry_failed }
+    } else {
+        Existing::Keep
+    }
+}
+
+fn cut(mut dataset: Dataset, max_queries: Option<u64>) -> Dataset {
+    let most = max_queries.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+    dataset.samples.truncate(most);
+    dataset
+}
+
+fn monitor(text: &str) -> Result<MonitorChoice, UsageError> {
+    match text {
+        "auto" => Ok(MonitorChoice::Auto),
+        "none" => Ok(MonitorChoice::None),
+        url if url.starts_with("http://") && !url.contains(',') => {
+            Ok(MonitorChoice::Url(url.to_owned()))
+        }
+        url if url.contains("://") => Err(UsageError(format!(
+            "--monitor {url}: give one http://HOST:PORT; several monitors and https are not \
+             supported yet"
+        ))),
+        path => Ok(MonitorChoice::Program(PathBuf::from(path))),
+    }
+}
+
+/// A parameter's value: JSON if it is JSON, else text.
+fn parsed(value: &str) -> Value {
+    serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()))
+}
+
+/// Takes out the parameters that are ours and not the server's.
+fn facts(params: &mut BTreeMap<String, Value>) -> Result<ModelFacts, UsageError> {
+    let mut take = |name: &str| match params.remove(name) {
+        None => Ok(None),
+        Some(value) => match value.as_f64().filter(|number| *number >= 0.0) {
+            Some(number) => Ok(Some(number)),
+            None => Err(UsageError(format!(
+                "--client-param {name}={value}: give a number that isn't negative"
+            ))),
+        },
+    };
+    Ok(ModelFacts {
+        parameters: take("parameters")?,
+        price_input: take("price_input")?,
+        price_output: take("price_output")?,
+    })
+}
+
+/// What was asked for, for the summary. A key can't be among it: there is no flag for one.
+fn asked(
+    args: &ProfileArgs,
+    client_params: &BTreeMap<String, Value>,
+    dataset_params: &BTreeMap<String, String>,
+) -> Map<String, Value> {
+    let asked = json!({
+        "client": args.client,
+        "model": args.model,
+        "client_base_url": args.client_base_url,
+        "dataset": args.dataset,
+        "dataset_params": dataset_params,
+        "client_params": client_params,
+        "max_queries": args.max_queries,
+        "warmup_queries": args.warmup_queries,
+        "timeout_seconds": args.timeout,
+        "retries": args.retries,
+        "seed": args.seed,
+        "max_tokens": args.max_tokens,
+        "temperature": args.temperature,
+        "tag": args.tag,
+        "monitor": args.monitor,
+        "sources": args.sources,
+        "tdp_watts": args.tdp_watts,
+        "collection_interval_ms": args.collection_interval_ms,
+        "gpus": args.gpus,
+        "require_energy": args.require_energy,
+        "energy_host_is_local": args.energy_host_is_local,
+    });
+    match asked {
+        Value::Object(asked) => asked,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monitor_is_a_word_a_url_or_a_program() {
+        assert_eq!(monitor("auto").unwrap(), MonitorChoice::Auto);
+        assert_eq!(monitor("none").unwrap(), MonitorChoice::None);
+        assert_eq!(
+            monitor("http://node1:50053").unwrap(),
+            MonitorChoice::Url("http://node1:50053".into())
+        );
+        assert_eq!(monitor("./mon").unwrap(), MonitorChoice::Program("./mon".into()));
+        assert!(monitor("http://a:1,http://b:1").is_err());
+        assert!(monitor("https://a:1").is_err());
+    }
+
+    #[test]
+    fn parameters_of_ours_are_taken_out_and_must_be_numbers() {
+        let mut params = BTreeMap::from([
+            ("parameters".to_owned(), parsed("1.24e9")),
+            ("cache_prompt".to_owned(), parsed("false")),
+            ("stop".to_owned(), parsed("END")),
+        ]);
+        assert_eq!(facts(&mut params).unwrap().parameters, Some(1.24e9));
+        assert_eq!(
+            params,
+            BTreeMap::from([
+                ("cache_prompt".to_owned(), Value::Bool(false)),
+                ("stop".to_owned(), Value::String("END".into())),
+            ])
+        );
+        let mut bad = BTreeMap::from([("price_input".to_owned(), parsed("cheap"))]);
+        assert!(facts(&mut bad).unwrap_err().to_string().contains("price_input"));
+    }
+
+    #[test]
+    fn keys_and_values_are_split_at_the_first_equals_sign() {
+        assert_eq!(key_value("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(key_value("=b").is_err());
+        assert!(key_value("ab").is_err());
+    }
+}

@@ -1,0 +1,267 @@
+//! What the energy is the energy of: which devices count, whether they are this host's, and a short
+//! name for them.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use energy_proto::{SensorInfo, SensorKind};
+
+use crate::telemetry::Timeline;
+
+/// What `--gpus` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GpuChoice {
+    /// The boards on which some process holds memory.
+    Auto,
+    /// All boards.
+    All,
+    /// These boards, by UUID.
+    Uuids(Vec<String>),
+}
+
+impl GpuChoice {
+    /// Reads the flag's value.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "auto" => Self::Auto,
+            "all" => Self::All,
+            uuids => Self::Uuids(uuids.split(',').map(|uuid| uuid.trim().to_owned()).collect()),
+        }
+    }
+}
+
+/// Which sensors count, and what the user should know about the choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// Ids of the sensors whose energy counts; every sensor that isn't a GPU is among them.
+    pub sensors: BTreeSet<u32>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Decides which GPUs count. `timeline` has their latest process counts.
+///
+/// # Errors
+/// A UUID that isn't here, with those that are.
+pub fn count(
+    choice: &GpuChoice,
+    sensors: &[SensorInfo],
+    timeline: &Timeline,
+) -> Result<Counted, String> {
+    let gpus: Vec<&SensorInfo> =
+        sensors.iter().filter(|sensor| sensor.kind == SensorKind::Gpu).collect();
+    let (chosen, warnings) = match choice {
+        GpuChoice::All => (gpus.clone(), Vec::new()),
+        GpuChoice::Uuids(uuids) => (by_uuid(uuids, &gpus)?, Vec::new()),
+        GpuChoice::Auto => in_use(&gpus, timeline),
+    };
+    let others = sensors.iter().filter(|sensor| sensor.kind != SensorKind::Gpu);
+    let counted = chosen.into_iter().chain(others).map(|sensor| sensor.id).collect();
+    Ok(Counted { sensors: counted, warnings })
+}
+
+fn by_uuid<'a>(uuids: &[String], gpus: &[&'a SensorInfo]) -> Result<Vec<&'a SensorInfo>, String> {
+    let find = |uuid: &String| {
+        gpus.iter().copied().find(|gpu| gpu.uuid == *uuid).ok_or_else(|| {
+            let here: Vec<&str> = gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
+            let here = if here.is_empty() { "none".to_owned() } else { here.join(", ") };
+            format!("--gpus: no GPU with UUID `{uuid}`; here are: {here}")
+        })
+    };
+    uuids.iter().map(find).collect()
+}
+
+fn in_use<'a>(gpus: &[&'a SensorInfo], timeline: &Timeline) -> (Vec<&'a SensorInfo>, Vec<String>) {
+    if gpus.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
+    let processes =
+        |gpu: &SensorInfo| timeline.sensor(gpu.id).iter().rev().find_map(|read| read.process_count);
+    let unknown: Vec<&str> =
+        gpus.iter().filter(|gpu| processes(gpu).is_none()).map(|gpu| gpu.name.as_str()).collect();
+    if !unknown.is_empty() {
+        let warning = format!(
+            "can't see which GPUs the server uses (no process list of {}): all {} are counted; \
+             name the server's with --gpus UUID,...",
+            unknown.join(", "),
+            gpus.len()
+        );
+        return (gpus.to_vec(), vec![warning]);
+    }
+    let (used, idle): (Vec<&SensorInfo>, Vec<&SensorInfo>) =
+        gpus.iter().partition(|gpu| processes(gpu).is_some_and(|count| count > 0));
+    let mut warnings = Vec::new();
+    if used.is_empty() {
+        warnings.push(
+            "no process holds memory on any GPU: none is counted; if the server does use one, name \
+             it with --gpus UUID,..."
+                .to_owned(),
+        );
+    } else if !idle.is_empty() {
+        let idle: Vec<&str> = idle.iter().map(|gpu| gpu.uuid.as_str()).collect();
+        warnings.push(format!("not counted, since no process uses them: {}", idle.join(", ")));
+    }
+    for gpu in used.iter().filter(|gpu| processes(gpu).is_some_and(|count| count > 1)) {
+        warnings.push(format!(
+            "more than one process uses {} ({}): their energy can't be told apart",
+            gpu.name, gpu.uuid
+        ));
+    }
+    (used, warnings)
+}
+
+/// Whether the host of a URL is this machine: a loopback or one of our own addresses.
+///
+/// # Errors
+/// When the name can't be resolved.
+pub async fn is_this_host(host: &str, port: u16) -> Result<bool, std::io::Error> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses = tokio::net::lookup_host((bare, port)).await?;
+    Ok(addresses.map(|address| address.ip()).any(is_own_address))
+}
+
+/// The kernel lets a socket be bound only to an address of this host.
+fn is_own_address(address: IpAddr) -> bool {
+    address.is_loopback() || UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
+}
+
+/// A short name of the counted hardware for directories: `H100`, `RTX4090x2`, `EPYC7763`.
+#[must_use]
+pub fn label(sensors: &[SensorInfo], counted: &BTreeSet<u32>, cpu_brand: &str) -> String {
+    let gpus: Vec<&str> = sensors
+        .iter()
+        .filter(|sensor| sensor.kind == SensorKind::Gpu && counted.contains(&sensor.id))
+        .map(|sensor| sensor.name.as_str())
+        .collect();
+    let Some(first) = gpus.first() else { return cpu_label(cpu_brand) };
+    match gpus.len() {
+        1 => gpu_label(first),
+        count => format!("{}x{count}", gpu_label(first)),
+    }
+}
+
+/// The part of a GPU's name that tells it from others: `NVIDIA H100 80GB HBM3` is an `H100`.
+fn gpu_label(name: &str) -> String {
+    let noise =
+        ["NVIDIA", "AMD", "INTEL", "GEFORCE", "TESLA", "QUADRO", "INSTINCT", "RADEON", "(R)"];
+    let mut words = name
+        .split(|c: char| c.is_whitespace() || c == '-' || c == '_')
+        .filter(|word| !word.is_empty() && !noise.contains(&word.to_uppercase().as_str()));
+    let Some(first) = words.next() else { return "GPU".to_owned() };
+    let family = ["RTX", "GTX", "ARC", "PRO", "RX"].contains(&first.to_uppercase().as_str());
+    let second = words.next().filter(|_| family).unwrap_or_default();
+    let third = words.next().filter(|word| family && ["Ti", "SUPER"].contains(word));
+    format!("{first}{second}{}", third.unwrap_or_default())
+}
+
+/// `AMD EPYC 7763 64-Core Processor` is an `EPYC7763`, `Apple M4 Pro` an `M4Pro`.
+fn cpu_label(brand: &str) -> String {
+    let cleaned = brand.replace("(R)", " ").replace("(TM)", " ").replace("(tm)", " ");
+    let noise = ["AMD", "Intel", "Apple", "CPU", "Core", "Processor", "Gen", "@"];
+    let words: Vec<&str> = cleaned
+        .split_whitespace()
+        .take_while(|word| *word != "@" && *word != "with")
+        .filter(|word| !noise.contains(word) && !word.ends_with("-Core") && !word.ends_with("GHz"))
+        .collect();
+    let label: String = words.into_iter().take(3).collect();
+    if label.is_empty() { "UNKNOWN_HW".to_owned() } else { label }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use energy_proto::{Nanos, SensorReading, Status};
+
+    fn gpu(id: u32, name: &str) -> SensorInfo {
+        SensorInfo {
+            id,
+            kind: SensorKind::Gpu,
+            name: name.into(),
+            source: "nvml".into(),
+            host: "here".into(),
+            uuid: format!("GPU-{id}"),
+            measures: vec!["energy".into()],
+            update_period: None,
+            quantum_microjoules: None,
+            gain_error_pct: None,
+            power_limit: None,
+            status: Status::Ok,
+            remedy: String::new(),
+        }
+    }
+
+    fn processes(counts: &[Option<u32>]) -> Timeline {
+        let mut timeline = Timeline::default();
+        for (id, count) in counts.iter().enumerate() {
+            let mut read = SensorReading::empty(id as u32, Nanos(1), Nanos(2), Status::Ok);
+            read.process_count = *count;
+            timeline.push_read(read);
+        }
+        timeline
+    }
+
+    fn counted(choice: &GpuChoice, counts: &[Option<u32>]) -> Result<Counted, String> {
+        let gpus: Vec<SensorInfo> = (0..counts.len()).map(|id| gpu(id as u32, "H100")).collect();
+        count(choice, &gpus, &processes(counts))
+    }
+
+    #[test]
+    fn idle_boards_of_a_node_are_not_counted() {
+        let counted = counted(&GpuChoice::Auto, &[Some(0), Some(1), Some(0)]).unwrap();
+        assert_eq!(counted.sensors, BTreeSet::from([1]));
+        assert_eq!(counted.warnings, ["not counted, since no process uses them: GPU-0, GPU-2"]);
+    }
+
+    #[test]
+    fn without_a_process_list_all_boards_are_counted_and_it_is_said() {
+        let counted = counted(&GpuChoice::Auto, &[Some(0), None]).unwrap();
+        assert_eq!(counted.sensors, BTreeSet::from([0, 1]));
+        assert!(counted.warnings[0].contains("all 2 are counted"), "{:?}", counted.warnings);
+    }
+
+    #[test]
+    fn a_shared_board_is_warned_about_and_an_unused_node_counts_no_gpu() {
+        assert!(
+            counted(&GpuChoice::Auto, &[Some(2)]).unwrap().warnings[0].contains("more than one")
+        );
+        let none = counted(&GpuChoice::Auto, &[Some(0)]).unwrap();
+        assert!(none.sensors.is_empty());
+        assert!(none.warnings[0].starts_with("no process holds memory"));
+    }
+
+    #[test]
+    fn boards_can_be_named_and_a_wrong_name_lists_the_right_ones() {
+        let named = GpuChoice::parse("GPU-1");
+        assert_eq!(counted(&named, &[None, None]).unwrap().sensors, BTreeSet::from([1]));
+        let error = counted(&GpuChoice::parse("GPU-9"), &[None]).unwrap_err();
+        assert_eq!(error, "--gpus: no GPU with UUID `GPU-9`; here are: GPU-0");
+        assert_eq!(counted(&GpuChoice::parse("all"), &[Some(0), None]).unwrap().sensors.len(), 2);
+    }
+
+    #[test]
+    fn labels_are_short_and_tell_hardware_apart() {
+        let one = |name: &str| label(&[gpu(0, name)], &BTreeSet::from([0]), "");
+        assert_eq!(one("NVIDIA H100 80GB HBM3"), "H100");
+        assert_eq!(one("NVIDIA GeForce RTX 4090"), "RTX4090");
+        assert_eq!(one("NVIDIA GeForce RTX 4070 Ti"), "RTX4070Ti");
+        assert_eq!(one("AMD Instinct MI300X"), "MI300X");
+        assert_eq!(one("NVIDIA A100-SXM4-80GB"), "A100");
+        assert_eq!(one("Tesla V100-SXM2-16GB"), "V100");
+        let two = [gpu(0, "NVIDIA H100 80GB HBM3"), gpu(1, "NVIDIA H100 80GB HBM3")];
+        assert_eq!(label(&two, &BTreeSet::from([0, 1]), ""), "H100x2");
+        let cpu = |brand: &str| label(&[], &BTreeSet::new(), brand);
+        assert_eq!(cpu("AMD EPYC 7763 64-Core Processor"), "EPYC7763");
+        assert_eq!(cpu("Intel(R) Xeon(R) Platinum 8480C CPU @ 2.00GHz"), "XeonPlatinum8480C");
+        assert_eq!(cpu("Apple M4"), "M4");
+        assert_eq!(cpu(""), "UNKNOWN_HW");
+    }
+
+    #[tokio::test]
+    async fn the_loopback_is_this_host_and_a_documentation_address_is_not() {
+        assert!(is_this_host("127.0.0.1", 80).await.unwrap());
+        assert!(is_this_host("[::1]", 80).await.unwrap());
+        assert!(is_this_host("localhost", 80).await.unwrap());
+        assert!(!is_this_host("203.0.113.7", 80).await.unwrap());
+    }
+}

@@ -1,0 +1,415 @@
+//! The profiling run: server, hardware, directory, idle, warm-up, queries, tail, final pass. Sends
+//! prompts one at a time and never waits for telemetry between them. Emits events, prints nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use crate::analysis::accuracy::AccuracyOptions;
+use crate::client::{ClientError, InferenceClient, ServerInfo};
+use crate::dataset::{Dataset, Sample};
+use crate::derive::ModelFacts;
+use crate::finalize::{self, Finished};
+use crate::hardware::GpuChoice;
+use crate::monitor::MonitorError;
+use crate::results::{ResultsError, RunDirectory, RunStatus, Summary};
+use crate::telemetry::SessionError;
+
+mod begin;
+mod metering;
+mod recorder;
+mod resume;
+mod send;
+
+pub use metering::{Energy, MonitorChoice};
+
+use begin::Begun;
+use metering::Metering;
+use recorder::{Item, Recorder};
+use send::{Sender, Sent};
+
+/// How long the hardware is watched at rest before the warm-up.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// Queries that may fail one after the other before the run is given up.
+const FAILURES_IN_A_ROW: u32 = 10;
+
+/// Items on their way to the recorder; it only falls behind while the disk stalls.
+const RECORDER_QUEUE: usize = 64;
+
+/// Prompts that warm the server up: none of a dataset's, and each of another length.
+const WARMUP_PROMPTS: [&str; 3] = [
+    "Say hello.",
+    "Name three rivers and the sea that each of them flows into.",
+    "Explain in two sentences why a kettle takes longer to boil when it holds more water.",
+];
+
+/// What to do about a run that is already in the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse.
+    Keep,
+    /// Go on where it stopped, or start one.
+    Resume {
+        /// Whether queries that failed are sent again.
+        retry_failed: bool,
+    },
+    /// Remove its files and start anew.
+    Overwrite,
+}
+
+/// All that a run needs to know. Everything in it has been checked.
+pub struct RunConfig {
+    /// The server.
+    pub client: Arc<dyn InferenceClient>,
+    /// The model's name as the server knows it.
+    pub model: String,
+    /// What is known of the model beside that.
+    pub facts: ModelFacts,
+    /// The prompts, cut to the number asked for.
+    pub dataset: Dataset,
+    /// Sampling seed, part of a run's identity.
+    pub seed: Option<u64>,
+    /// Prompts to warm up with.
+    pub warmup_queries: u32,
+    /// Times a request is sent again when it failed before the first byte.
+    pub retries: u32,
+    /// Where runs go.
+    pub output_dir: PathBuf,
+    /// Appended to the directory's name.
+    pub tag: Option<String>,
+    /// What to do about an earlier run of that name.
+    pub existing: Existing,
+    /// Where telemetry comes from.
+    pub energy: Energy,
+    /// Which GPUs count.
+    pub gpus: GpuChoice,
+    /// Refuse to run without an energy basis.
+    pub require_energy: bool,
+    /// Whether answers are scored and accuracy.json is written.
+    pub analysis: bool,
+    /// What was asked for, for the summary. No secrets.
+    pub asked: Map<String, Value>,
+}
+
+/// What happens during a run, for whoever shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A stage begins; the text is for people.
+    Stage(String),
+    /// The directory of the run.
+    Directory(PathBuf),
+    /// Something the user should know; also in the summary.
+    Warning(String),
+    /// The queries begin: so many are to do, so many are done from before.
+    Queries {
+        /// All of the run.
+        total: usize,
+        /// Those with a row already.
+        done: usize,
+    },
+    /// A query ended.
+    Query {
+        /// Whether it was answered to the end.
+        ok: bool,
+        /// Generated tokens.
+        output_tokens: Option<i64>,
+        /// How long it took.
+        seconds: f64,
+    },
+}
+
+/// Where events go.
+pub type Events = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum End {
+    /// Every query has a row.
+    Complete,
+    /// The user stopped it.
+    Interrupted,
+    /// The server is gone, or fails every query.
+    ServerLost(String),
+}
+
+/// A run that ended, with what it left behind.
+#[derive(Debug)]
+pub struct Run {
+    /// How it ended.
+    pub end: End,
+    /// Where it lies.
+    pub directory: PathBuf,
+    /// Its records and figures.
+    pub finished: Finished,
+}
+
+/// Why a run didn't happen, or broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The server or the model.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The directory or a file in it.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    /// The monitor's process.
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
+    /// The monitor's connection.
+    #[error(transparent)]
+    Telemetry(#[from] SessionError),
+    /// A flag's value doesn't fit what is here.
+    #[error("{0}")]
+    Usage(String),
+    /// `--require-energy`, and there is none.
+    #[error("no energy can be measured ({reason}), and --require-energy was given{remedy}")]
+    NoEnergy {
+        /// As in a row's `status`.
+        reason: String,
+        /// What would help.
+        remedy: String,
+    },
+    /// The user stopped it before there was anything to keep.
+    #[error("interrupted before the first query; nothing was recorded")]
+    Interrupted,
+    /// A task of ours failed.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// Runs it. `stop` ends it early, keeping what is done.
+///
+/// # Errors
+/// See [`RunError`]; what was committed before an error stays.
+pub async fn run(
+    config: RunConfig,
+    events: Events,
+    stop: CancellationToken,
+) -> Result<Run, RunError> {
+    tokio::select! {
+        ready = check(&config, &events) => {
+            let server = ready?;
+            let mut config = config;
+            // What the user says of the model goes before what the server says.
+            let told = server.parameter_count.map(|count| count as f64);
+            config.facts.parameters = config.facts.parameters.or(told);
+            profile(config, server, events, stop).await
+        }
+        () = stop.cancelled() => Err(RunError::Interrupted),
+    }
+}
+
+/// Everything that can be found wrong before any hardware is touched.
+async fn check(config: &RunConfig, events: &Events) -> Result<ServerInfo, RunError> {
+    begin::check_writable(&config.output_dir)?;
+    events(Event::Stage(format!("checking the server at {}", config.client.base_url())));
+    config.client.health().await?;
+    events(Event::Stage(format!("loading {}", config.model)));
+    let server = config.client.prepare().await?;
+    for warning in server.warnings.iter().cloned().chain(begin::skipped_rows(&config.dataset)) {
+        events(Event::Warning(warning));
+    }
+    Ok(server)
+}
+
+async fn profile(
+    config: RunConfig,
+    server: ServerInfo,
+    events: Events,
+    stop: CancellationToken,
+) -> Result<Run, RunError> {
+    let mut metering = Metering::start(&config, &events).await?;
+    let recorded = record(&config, server, &mut metering, &events, &stop).await;
+    events(Event::Stage("stopping the energy monitor".to_owned()));
+    let monitor_cpu = metering.stop().await;
+    let Recorded { directory, mut summary, end } = recorded?;
+    summary.own.ipw_cpu_seconds += metering::own_cpu_seconds();
+    summary.own.monitor_cpu_seconds = match (summary.own.monitor_cpu_seconds, monitor_cpu) {
+        (Some(before), Some(now)) => Some(before + now),
+        (before, now) => before.or(now),
+    };
+    close(&config, &directory, summary, end, &events)
+}
+
+/// A run whose last row is on disk.
+struct Recorded {
+    directory: RunDirectory,
+    summary: Summary,
+    end: End,
+}
+
+/// From the directory to the last row.
+async fn record(
+    config: &RunConfig,
+    server: ServerInfo,
+    metering: &mut Metering,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<Recorded, RunError> {
+    let begun = begin::begin(config, server, metering, events)?;
+    let mut recorder = Recorder::open(&begun, &config.model, metering)?;
+    let Begun { directory, queries, resumed, .. } = begun;
+    if !queries.todo.is_empty() {
+        rest(metering, &mut recorder, events, stop).await?;
+    }
+    let (items, inbox) = tokio::sync::mpsc::channel(RECORDER_QUEUE);
+    let sender = Sender {
+        client: Arc::clone(&config.client),
+        retries: config.retries,
+        segment: recorder.segment(),
+        items,
+        stop: stop.clone(),
+    };
+    let recording = tokio::spawn(recorder.run(inbox));
+    let driven = drive(config, &queries, &sender, events).await;
+    drop(sender);
+    let summary = recording.await.map_err(|error| RunError::Internal(error.to_string())).flatten();
+    // The recorder's own error says why there was no one to send to.
+    let summary = summary?;
+    let empty = summary.queries.rows() == 0;
+    match driven {
+        Err(error) if empty && !resumed => {
+            directory.discard()?;
+            Err(error)
+        }
+        Ok(End::Interrupted) if empty && !resumed => {
+            directory.discard()?;
+            Err(RunError::Interrupted)
+        }
+        driven => Ok(Recorded { directory, summary, end: driven? }),
+    }
+}
+
+/// Watches the hardware at rest, so that idle power is known.
+async fn rest(
+    metering: &Metering,
+    recorder: &mut Recorder,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    if metering.meter().basis.is_err() {
+        return Ok(());
+    }
+    events(Event::Stage(format!("measuring idle power for {} s", IDLE.as_secs())));
+    let start = energy_proto::monotonic_now();
+    tokio::select! {
+        () = tokio::time::sleep(IDLE) => {}
+        () = stop.cancelled() => {}
+    }
+    recorder.set_idle(start, energy_proto::monotonic_now())?;
+    Ok(())
+}
+
+async fn drive(
+    config: &RunConfig,
+    queries: &resume::Plan,
+    sender: &Sender,
+    events: &Events,
+) -> Result<End, RunError> {
+    if queries.todo.is_empty() {
+        return Ok(End::Complete);
+    }
+    if config.warmup_queries > 0 {
+        events(Event::Stage(format!("warming up with {} prompts", config.warmup_queries)));
+    }
+    for index in 0..config.warmup_queries as usize {
+        let prompt = WARMUP_PROMPTS[index % WARMUP_PROMPTS.len()];
+        match sender.warm_up(prompt).await? {
+            Sent::Answered(..) => {}
+            Sent::Interrupted => return Ok(End::Interrupted),
+            Sent::ServerLost(error) => return Err(error.into()),
+        }
+    }
+    events(Event::Queries { total: queries.total, done: queries.total - queries.todo.len() });
+    let mut failures = 0;
+    for index in &queries.todo {
+        let sample = &config.dataset.samples[*index];
+        match sender.query(sample).await? {
+            Sent::Interrupted => return Ok(End::Interrupted),
+            Sent::ServerLost(error) => return Ok(End::ServerLost(error.to_string())),
+            Sent::Answered(exchange) => {
+                let record = record_of(config, sample, &exchange, sender);
+                let ok = record.status == crate::record::QueryStatus::Ok;
+                failures = if ok { 0 } else { failures + 1 };
+                let last = record.error.clone().unwrap_or_default();
+                events(Event::Query {
+                    ok,
+                    output_tokens: exchange.usage.output,
+                    seconds: exchange.end.since(exchange.start).as_secs_f64(),
+                });
+                let window = crate::derive::window(&exchange);
+                sender.record(Item::Query(Box::new(record), window)).await?;
+                if failures >= FAILURES_IN_A_ROW {
+                    return Ok(End::ServerLost(format!(
+                        "{failures} queries failed one after the other; the last: {last}"
+                    )));
+                }
+            }
+        }
+    }
+    Ok(End::Complete)
+}
+
+fn record_of(
+    config: &RunConfig,
+    sample: &Sample,
+    exchange: &crate::client::Exchange,
+    sender: &Sender,
+) -> crate::record::ProfilingRecord {
+    recorder::record(sample, exchange, config.facts, sender.segment.anchor)
+}
+
+/// The final pass over the run: from what is on disk to the records and figures that stay.
+fn close(
+    config: &RunConfig,
+    directory: &RunDirectory,
+    mut summary: Summary,
+    end: End,
+    events: &Events,
+) -> Result<Run, RunError> {
+    summary.status = match &end {
+        End::Complete => RunStatus::Complete,
+        End::Interrupted => RunStatus::Interrupted,
+        End::ServerLost(_) => RunStatus::Failed,
+    };
+    summary.end_time = Some(begin::now());
+    events(Event::Stage("making the final figures".to_owned()));
+    let finished = tokio::task::block_in_place(|| {
+        let scoring = config.analysis.then(AccuracyOptions::default);
+        finalize::finalize(directory, summary, scoring)
+    })?;
+    Ok(Run { end, directory: directory.path().to_owned(), finished })
+}
+
+/// The directory's name: hardware, model, dataset, and the tag if there is one.
+fn directory_name(hardware: &str, model: &str, dataset: &str, tag: Option<&str>) -> String {
+    let mut parts = vec!["profile".to_owned()];
+    parts.extend([hardware, model, dataset].into_iter().chain(tag).map(crate::results::slug));
+    parts.join("_")
+}
+
+fn run_path(config: &RunConfig, hardware: &str) -> PathBuf {
+    let name = directory_name(hardware, &config.model, &config.dataset.id, config.tag.as_deref());
+    Path::new(&config.output_dir).join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seeds_glob_finds_the_directory() {
+        assert_eq!(
+            directory_name("H100", "llama3.2:1b", "ipw", None),
+            "profile_H100_llama3.2_1b_ipw"
+        );
+        assert_eq!(
+            directory_name("M4", "meta/llama", "file-my set", Some("try 2")),
+            "profile_M4_meta_llama_file-my_set_try_2"
+        );
+    }
+}

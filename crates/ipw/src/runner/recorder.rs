@@ -1,0 +1,276 @@
+//! From answers and readings to rows on disk, in the background: a row is made when the readings that
+//! bracket its query have come, and rows are committed at least every 100 and every 5 seconds.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use energy_proto::{ClockAnchor, Nanos, Reading, monotonic_now};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::RunError;
+use super::begin::{Begun, now};
+use super::metering::Metering;
+use super::send::SegmentClock;
+use crate::attribution::energy::NEIGHBOURHOOD;
+use crate::attribution::measure::{Meter, Window};
+use crate::client::{Exchange, Outcome};
+use crate::dataset::Sample;
+use crate::derive::{self, ModelFacts};
+use crate::record::{ModelMetrics, ProfilingRecord, QueryStatus};
+use crate::results::{
+    RequestEntry, RequestLog, RowWriter, Summary, TelemetrySummary, TelemetryWriter, write_summary,
+};
+use crate::telemetry::TelemetrySession;
+
+/// Rows that are committed together at the most.
+const COMMIT_ROWS: usize = 100;
+/// Time between two commits at the most.
+const COMMIT_EVERY: Duration = Duration::from_secs(5);
+/// How long a row waits for the readings after its end: a counter that hasn't moved in this time
+/// won't tell more.
+const TAIL: Duration = Duration::from_secs(2);
+/// How often waiting rows and the commit are looked after when nothing comes.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What the recorder is told.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A request was sent and ended.
+    Request(RequestEntry),
+    /// A query has its answer; telemetry is still to come.
+    Query(Box<ProfilingRecord>, Window),
+}
+
+/// Owns the files of a running run.
+pub(super) struct Recorder {
+    rows: RowWriter,
+    requests: RequestLog,
+    telemetry: TelemetryWriter,
+    directory: std::path::PathBuf,
+    summary: Summary,
+    segment: SegmentClock,
+    host: String,
+    meter: Meter,
+    session: Option<std::sync::Arc<TelemetrySession>>,
+    readings: Option<mpsc::Receiver<Reading>>,
+    waiting: VecDeque<Waiting>,
+    started: Instant,
+    duration_before: f64,
+    telemetry_before: TelemetrySummary,
+    committed: Instant,
+}
+
+struct Waiting {
+    record: ProfilingRecord,
+    window: Window,
+}
+
+impl Recorder {
+    /// Opens the files, and writes a first summary.
+    pub(super) fn open(
+        begun: &Begun,
+        model: &str,
+        metering: &mut Metering,
+    ) -> Result<Self, RunError> {
+        let summary = begun.summary.clone();
+        let index = summary.segments.len().saturating_sub(1);
+        let anchor = summary.segments[index].anchor;
+        let path = begun.directory.path();
+        let (rows, telemetry) = if begun.resumed {
+            (RowWriter::append_to(path, model)?, TelemetryWriter::append_to(path)?)
+        } else {
+            (RowWriter::create(path, model)?, TelemetryWriter::create(path)?)
+        };
+        let recorder = Self {
+            rows,
+            telemetry,
+            requests: RequestLog::open(path)?,
+            directory: path.to_owned(),
+            duration_before: summary.duration_seconds,
+            telemetry_before: summary.telemetry,
+            segment: SegmentClock { index: index as u32, anchor },
+            host: metering.host().to_owned(),
+            meter: metering.meter().clone(),
+            session: metering.session(),
+            readings: metering.take_readings(),
+            summary,
+            waiting: VecDeque::new(),
+            started: Instant::now(),
+            committed: Instant::now(),
+        };
+        write_summary(path, &recorder.summary)?;
+        Ok(recorder)
+    }
+
+    pub(super) fn segment(&self) -> SegmentClock {
+        self.segment
+    }
+
+    /// Tells when the hardware was at rest.
+    pub(super) fn set_idle(&mut self, start: Nanos, end: Nanos) -> Result<(), RunError> {
+        let idle = Some((start, end));
+        self.summary.segments[self.segment.index as usize].idle = idle;
+        if let Some(session) = &self.session {
+            self.meter =
+                session.with_timeline(|timeline| self.meter.clone().with_idle(timeline, idle));
+        }
+        write_summary(&self.directory, &self.summary)?;
+        Ok(())
+    }
+
+    /// Takes items and readings until there are no more items and no row waits.
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Item>,
+    ) -> Result<Summary, RunError> {
+        let mut tick = tokio::time::interval(TICK);
+        let mut open = true;
+        while open || !self.waiting.is_empty() {
+            tokio::select! {
+                item = inbox.recv(), if open => match item {
+                    Some(Item::Request(entry)) => self.requests.push(&entry)?,
+                    Some(Item::Query(record, window)) => {
+                        self.waiting.push_back(Waiting { record: *record, window });
+                    }
+                    None => open = false,
+                },
+                Some(reading) = next(&mut self.readings) => {
+                    self.telemetry.push(self.segment.index, &self.host, &reading);
+                }
+                _ = tick.tick() => {}
+            }
+            self.complete_rows();
+            if self.rows.pending() >= COMMIT_ROWS || self.committed.elapsed() >= COMMIT_EVERY {
+                self.commit()?;
+            }
+        }
+        self.commit()?;
+        Ok(self.summary)
+    }
+
+    /// Makes the rows whose readings have come, in the order of their queries.
+    fn complete_rows(&mut self) {
+        let now = monotonic_now();
+        while let Some(first) = self.waiting.front() {
+            if !self.is_covered(first.window.end) && now.since(first.window.end) < TAIL {
+                break;
+            }
+            let Some(Waiting { mut record, window }) = self.waiting.pop_front() else { break };
+            let measured = match &self.session {
+                Some(session) => {
+                    session.with_timeline(|timeline| self.meter.measure(timeline, window))
+                }
+                None => self.meter.measure(&Default::default(), window),
+            };
+            record.metrics.set_measured(measured);
+            record.metrics.gpu_info.clone_from(&self.summary.gpu_info);
+            record.metrics.system_info.clone_from(&self.summary.system_info);
+            self.summary.count(&record);
+            self.rows.push(record);
+        }
+    }
+
+    fn is_covered(&self, end: Nanos) -> bool {
+        let end = end + self.meter.clock_uncertainty;
+        self.session.as_ref().is_none_or(|session| {
+            session.with_timeline(|timeline| timeline.covers(self.meter.members(), end))
+        })
+    }
+
+    /// Telemetry and requests first: a row on disk always has what it was made from beside it.
+    fn commit(&mut self) -> Result<(), RunError> {
+        self.committed = Instant::now();
+        while let Some(reading) = self.readings.as_mut().and_then(|inbox| inbox.try_recv().ok()) {
+            self.telemetry.push(self.segment.index, &self.host, &reading);
+        }
+        self.note_telemetry();
+        self.summary.generated_at = now();
+        self.summary.duration_seconds = self.duration_before + self.started.elapsed().as_secs_f64();
+        let written = tokio::task::block_in_place(|| {
+            self.telemetry.commit()?;
+            self.requests.sync()?;
+            self.rows.commit()?;
+            write_summary(&self.directory, &self.summary)
+        });
+        written?;
+        Ok(())
+    }
+
+    fn note_telemetry(&mut self) {
+        let Some(session) = &self.session else { return };
+        let stats = session.stats();
+        let telemetry = &mut self.summary.telemetry;
+        telemetry.readings = self.telemetry_before.readings + stats.readings;
+        telemetry.reconnects = self.telemetry_before.reconnects + stats.reconnects;
+        telemetry.dropped = self.telemetry_before.dropped + stats.dropped;
+        let oldest = self.waiting.front().map_or_else(monotonic_now, |first| first.window.start);
+        session.forget_before(oldest.before(NEIGHBOURHOOD));
+    }
+}
+
+/// The next reading; never, if there are none to come.
+async fn next(readings: &mut Option<mpsc::Receiver<Reading>>) -> Option<Reading> {
+    match readings {
+        Some(readings) => readings.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A record of an exchange, with all that telemetry doesn't know.
+pub(super) fn record(
+    sample: &Sample,
+    exchange: &Exchange,
+    facts: ModelFacts,
+    anchor: ClockAnchor,
+) -> ProfilingRecord {
+    let (status, error) = match &exchange.outcome {
+        Outcome::Complete => (QueryStatus::Ok, None),
+        Outcome::Truncated => (
+            QueryStatus::Truncated,
+            Some("the stream ended without saying that it was done".to_owned()),
+        ),
+        Outcome::Failed(error) if error.is_timeout() => {
+            (QueryStatus::Timeout, Some(error.to_string()))
+        }
+        Outcome::Failed(error) => (QueryStatus::Error, Some(error.to_string())),
+    };
+    let tokens = derive::tokens(exchange.usage);
+    ProfilingRecord {
+        problem: sample.problem.clone(),
+        answer: sample.answer.clone(),
+        subject: sample.subject.clone(),
+        dataset_metadata: metadata(sample),
+        query_index: sample.index as i64,
+        status,
+        finish_reason: exchange.finish_reason.clone(),
+        error,
+        started_at_nanos: anchor.unix_nanos_at(exchange.start),
+        first_token_at_nanos: exchange.first_token.map(|at| anchor.unix_nanos_at(at)),
+        ended_at_nanos: anchor.unix_nanos_at(exchange.end),
+        response: response(exchange),
+        metrics: ModelMetrics {
+            compute_metrics: derive::compute(facts, &tokens),
+            latency_metrics: derive::latency(exchange),
+            cost: derive::cost(facts, &tokens),
+            token_metrics: tokens,
+            ..ModelMetrics::default()
+        },
+    }
+}
+
+/// What the dataset says of the row, and how it is scored: scoring needs nothing but the row.
+fn metadata(sample: &Sample) -> String {
+    let mut metadata = sample.metadata.clone();
+    metadata.insert("scoring".to_owned(), json!(sample.scoring));
+    Value::Object(metadata).to_string()
+}
+
+/// All that was generated: reasoning that the server sent apart is put where models put it themselves.
+fn response(exchange: &Exchange) -> String {
+    if exchange.reasoning.is_empty() {
+        exchange.text.clone()
+    } else {
+        format!("<think>{}</think>\n{}", exchange.reasoning, exchange.text)
+    }
+}

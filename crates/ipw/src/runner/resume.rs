@@ -1,0 +1,128 @@
+//! Going on with an earlier run: is it the same one, and what is left to do?
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{RunConfig, RunError};
+use crate::dataset::Dataset;
+use crate::record::QueryStatus;
+use crate::results::{AttributionState, RunStatus, Summary, read_rows};
+
+/// What there is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Queries of the whole run.
+    pub(super) total: usize,
+    /// Positions in [`Dataset::samples`] of those still to be sent.
+    pub(super) todo: Vec<usize>,
+}
+
+impl Plan {
+    /// Everything.
+    pub(super) fn all(dataset: &Dataset) -> Self {
+        Self { total: dataset.samples.len(), todo: (0..dataset.samples.len()).collect() }
+    }
+}
+
+/// Settings that change answers or times: a run has one value of each.
+const SAME: [&str; 6] =
+    ["temperature", "max_tokens", "seed", "client_params", "dataset_params", "gpus"];
+
+/// What is left of an earlier run.
+///
+/// # Errors
+/// When the earlier run is of another kind, or its prompts are not the dataset's any more.
+pub(super) fn plan(
+    config: &RunConfig,
+    fresh: &Summary,
+    earlier: &Summary,
+    path: &Path,
+    retry_failed: bool,
+) -> Result<Plan, RunError> {
+    same_run(fresh, earlier, path)?;
+    let mut done: HashMap<i64, (QueryStatus, String)> = HashMap::new();
+    for record in read_rows(path)? {
+        let record = record?;
+        done.insert(record.query_index, (record.status, record.problem));
+    }
+    let mut todo = Vec::new();
+    for (position, sample) in config.dataset.samples.iter().enumerate() {
+        match done.get(&(sample.index as i64)) {
+            None => todo.push(position),
+            Some((_, problem)) if *problem != sample.problem => {
+                return Err(RunError::Usage(format!(
+                    "can't resume {}: query {} has another prompt now; start anew with --tag or \
+                     --overwrite",
+                    path.display(),
+                    sample.index
+                )));
+            }
+            Some((QueryStatus::Ok, _)) => {}
+            Some(_) if retry_failed => todo.push(position),
+            Some(_) => {}
+        }
+    }
+    Ok(Plan { total: config.dataset.samples.len(), todo })
+}
+
+fn same_run(fresh: &Summary, earlier: &Summary, path: &Path) -> Result<(), RunError> {
+    let differs = |what: &str, then: &str, now: &str| {
+        Err(RunError::Usage(format!(
+            "can't resume {}: it was made with {what} {then}, now it is {now}; give the same, or \
+             start another run with --tag",
+            path.display()
+        )))
+    };
+    let pairs = [
+        ("model", &earlier.model, &fresh.model),
+        ("client", &earlier.client, &fresh.client),
+        ("dataset", &earlier.dataset, &fresh.dataset),
+        ("dataset revision", &earlier.dataset_revision, &fresh.dataset_revision),
+    ];
+    for (what, then, now) in pairs {
+        if then != now {
+            return differs(what, then, now);
+        }
+    }
+    for what in SAME {
+        let value =
+            |summary: &Summary| summary.profiler_config.get(what).cloned().unwrap_or(Value::Null);
+        let (then, now) = (value(earlier), value(fresh));
+        if then != now {
+            return differs(what, &then.to_string(), &now.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// The earlier summary, brought up to what is known now.
+pub(super) fn go_on(earlier: Summary, fresh: Summary) -> Summary {
+    let mut warnings = earlier.warnings;
+    for warning in fresh.warnings {
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    if earlier.energy.basis != fresh.energy.basis {
+        warnings.push(format!(
+            "resumed on another energy basis: {} before, {} now",
+            earlier.energy.basis.as_deref().unwrap_or("none"),
+            fresh.energy.basis.as_deref().unwrap_or("none"),
+        ));
+    }
+    Summary {
+        start_time: earlier.start_time,
+        duration_seconds: earlier.duration_seconds,
+        queries: crate::results::QueryCounts { skipped: fresh.queries.skipped, ..earlier.queries },
+        totals: earlier.totals,
+        telemetry: earlier.telemetry,
+        own: earlier.own,
+        segments: earlier.segments,
+        status: RunStatus::Running,
+        attribution: AttributionState::Provisional,
+        warnings,
+        ..fresh
+    }
+}

@@ -1,0 +1,114 @@
+//! All that is printed: results on stdout, everything else on stderr; plain where it isn't a terminal.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::exit;
+use crate::finalize::Finished;
+use crate::runner::End;
+
+mod progress;
+mod table;
+
+pub use progress::Progress;
+
+/// Logs go to stderr, as much as `IPW_LOG` asks for (a tracing filter, `warn` by default).
+pub fn init_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("IPW_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(progress::above_the_bar)
+        .with_ansi(colors())
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+/// Whether stderr takes colours: a terminal that doesn't say otherwise.
+fn colors() -> bool {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !plain && io::stderr().is_terminal()
+}
+
+/// Prints an error with its causes, and gives its exit code.
+#[must_use]
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        // A cause that its parent has already told isn't told again.
+        if !text.contains(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
+    note(&format!("error: {text}"));
+    exit::of(error).into()
+}
+
+/// A line on stderr.
+pub fn note(text: &str) {
+    progress::print_line(text);
+}
+
+/// Text on stdout. A reader that has gone away is no error of ours.
+fn print(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// JSON on stdout.
+pub fn json<T: Serialize>(value: &T) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => print(&text),
+        Err(error) => note(&format!("error: can't print the result as JSON: {error}")),
+    }
+}
+
+/// A titled list of ids and what they are.
+pub fn list(title: &str, entries: &[(String, String)]) {
+    let width = entries.iter().map(|(id, _)| id.len()).max().unwrap_or(0);
+    print(title);
+    for (id, help) in entries {
+        print(&format!("  {id:width$}  {help}"));
+    }
+}
+
+/// A run's results: what was measured, the headline numbers, and where everything lies.
+pub fn results(finished: &Finished, directory: &Path) {
+    print(&table::results(finished, directory));
+}
+
+/// The same for programs.
+#[must_use]
+pub fn report(finished: &Finished, directory: &Path) -> Value {
+    let summary = &finished.summary;
+    json!({
+        "directory": directory,
+        "status": summary.status,
+        "queries": summary.queries,
+        "total_queries": summary.total_queries,
+        "totals": summary.totals,
+        "energy": summary.energy,
+        "accuracy": finished.accuracy,
+        "warnings": summary.warnings,
+    })
+}
+
+/// How the run ended, if not simply done, and what to do next.
+pub fn ending(end: &End, directory: &Path) {
+    let resume = format!(
+        "what is done is in {}; the same command with --resume goes on",
+        directory.display()
+    );
+    match end {
+        End::Complete => {}
+        End::Interrupted => note(&format!("interrupted: {resume}")),
+        End::ServerLost(reason) => note(&format!("error: {reason}\n{resume}")),
+    }
+}

@@ -1,0 +1,219 @@
+//! The closing table, as text. Pure.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, presets};
+
+use crate::analysis::accuracy::AccuracySummary;
+use crate::analysis::stats::{mean, quantile};
+use crate::finalize::Finished;
+use crate::record::{ProfilingRecord, QueryStatus};
+use crate::results::{RunStatus, Summary};
+
+/// Digits that are shown of a figure: more than the sensors are good for, fewer than they print.
+const DIGITS: usize = 4;
+
+/// Everything about a finished run that fits on a screen.
+pub(super) fn results(finished: &Finished, directory: &Path) -> String {
+    let summary = &finished.summary;
+    let mut text = format!(
+        "\n{} on {}, dataset {}, {}\n\n",
+        summary.model,
+        summary.hardware_label,
+        summary.dataset,
+        queries(summary)
+    );
+    let answered: Vec<&ProfilingRecord> =
+        finished.records.iter().filter(|record| record.status == QueryStatus::Ok).collect();
+    let mark = if is_estimated(summary) { " ESTIMATED" } else { "" };
+    let _ = writeln!(text, "{}\n", figures(&answered, mark));
+    if let Some(accuracy) = &finished.accuracy {
+        text.push_str(&headline(&accuracy.summary, mark));
+    }
+    let _ = writeln!(text, "{}", energy(summary));
+    let _ = write!(text, "Results   {}", directory.display());
+    let scored = finished.accuracy.iter().flat_map(|accuracy| &accuracy.warnings);
+    // That it is an estimate stands beside every number already.
+    let known = summary.warnings.iter().filter(|warning| !warning.contains("ESTIMATED"));
+    for warning in scored.chain(known) {
+        let _ = write!(text, "\nwarning: {warning}");
+    }
+    text
+}
+
+fn is_estimated(summary: &Summary) -> bool {
+    summary.energy.basis.as_deref() == Some("cpu_estimated")
+}
+
+fn queries(summary: &Summary) -> String {
+    let counts = &summary.queries;
+    let mut text = format!("{} of {} queries ok", counts.ok, summary.total_queries);
+    for (count, what) in [
+        (counts.error, "failed"),
+        (counts.timeout, "timed out"),
+        (counts.truncated, "cut off"),
+        (summary.total_queries.saturating_sub(counts.rows()), "not sent"),
+        (counts.skipped, "unusable rows skipped"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    if summary.status != RunStatus::Complete {
+        text.push_str(" (the run is not complete)");
+    }
+    text
+}
+
+type Figure = fn(&ProfilingRecord) -> Option<f64>;
+
+fn figures(records: &[&ProfilingRecord], mark: &str) -> String {
+    let rows: [(String, Figure); 7] = [
+        (format!("Energy per query (J){mark}"), |record| {
+            record.metrics.energy_metrics.basis_joules
+        }),
+        (format!("Power (W){mark}"), watts),
+        (format!("Energy per output token (J){mark}"), |record| {
+            record.metrics.energy_metrics.energy_per_output_token_joules
+        }),
+        ("Time to first token (s)".to_owned(), |record| {
+            record.metrics.latency_metrics.time_to_first_token_seconds
+        }),
+        ("Latency (s)".to_owned(), |record| record.metrics.latency_metrics.total_query_seconds),
+        ("Tokens per second".to_owned(), |record| {
+            record.metrics.latency_metrics.throughput_tokens_per_sec
+        }),
+        ("Output tokens".to_owned(), |record| {
+            record.metrics.token_metrics.output.map(|tokens| tokens as f64)
+        }),
+    ];
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')))
+        .set_header(["", "mean", "median", "p95", "max", "queries"].map(right_but_first()));
+    for (name, figure) in rows {
+        let mut values: Vec<f64> = records.iter().filter_map(|record| figure(record)).collect();
+        values.sort_by(f64::total_cmp);
+        let cells = [
+            mean(&values),
+            quantile(&values, 0.5),
+            quantile(&values, 0.95),
+            values.last().copied(),
+        ];
+        let cells = cells.map(|value| value.map_or_else(|| "-".to_owned(), significant));
+        let all = std::iter::once(name)
+            .chain(cells)
+            .chain(std::iter::once(values.len().to_string()))
+            .map(right_but_first());
+        table.add_row(all.collect::<Vec<Cell>>());
+    }
+    table.trim_fmt()
+}
+
+/// Cells of numbers align right, the first of a row left.
+fn right_but_first<T: ToString>() -> impl FnMut(T) -> Cell {
+    let mut first = true;
+    move |content| {
+        let align = if first { CellAlignment::Left } else { CellAlignment::Right };
+        first = false;
+        Cell::new(content).set_alignment(align)
+    }
+}
+
+fn watts(record: &ProfilingRecord) -> Option<f64> {
+    let joules = record.metrics.energy_metrics.basis_joules?;
+    let seconds = record.metrics.latency_metrics.total_query_seconds?;
+    (seconds > 0.0).then(|| joules / seconds)
+}
+
+fn headline(accuracy: &AccuracySummary, mark: &str) -> String {
+    let mut text = String::new();
+    let share = accuracy.accuracy.map_or_else(
+        || "not known: nothing was scored".to_owned(),
+        |share| format!("{:.1} %", share * 100.0),
+    );
+    let interval = accuracy.accuracy_ci95.map_or_else(String::new, |[low, high]| {
+        format!(" [{:.1}, {:.1}]", low * 100.0, high * 100.0)
+    });
+    let _ = writeln!(
+        text,
+        "Accuracy  {share}{interval}   {} right, {} wrong, {} unparsed{}",
+        accuracy.correct,
+        accuracy.incorrect,
+        accuracy.unparsed,
+        if accuracy.failed > 0 { format!(", {} failed", accuracy.failed) } else { String::new() }
+    );
+    let score =
+        |name: &str, unit: &str, value: Option<f64>, interval: Option<[f64; 2]>, rows: u64| {
+            let interval = interval.map_or_else(String::new, |[low, high]| {
+                format!(" [{}, {}]", significant(low), significant(high))
+            });
+            match value {
+                Some(value) => format!(
+                    "{name}       {}{interval} {unit}   from {rows} queries{mark}\n",
+                    significant(value)
+                ),
+                None => format!("{name}       not known\n"),
+            }
+        };
+    text.push_str(&score(
+        "IPJ",
+        "accuracy per joule",
+        accuracy.intelligence_per_joule,
+        accuracy.intelligence_per_joule_ci95,
+        accuracy.energy_sample_count as u64,
+    ));
+    text.push_str(&score(
+        "IPW",
+        "accuracy per watt",
+        accuracy.intelligence_per_watt,
+        accuracy.intelligence_per_watt_ci95,
+        accuracy.power_sample_count as u64,
+    ));
+    text
+}
+
+fn energy(summary: &Summary) -> String {
+    let energy = &summary.energy;
+    let Some(basis) = &energy.basis else {
+        let remedy = energy.remedy.as_ref().map(|text| format!("; {text}")).unwrap_or_default();
+        return format!("Energy    not measured ({}){remedy}", energy.status);
+    };
+    let method = energy.method.as_deref().unwrap_or("none");
+    let mark = if is_estimated(summary) { "ESTIMATED, not measured; " } else { "" };
+    let idle =
+        energy.idle_watts.map(|idle| format!(", idle {} W", significant(idle))).unwrap_or_default();
+    format!(
+        "Energy    {mark}basis {basis}, method {method}{idle}, of {} of {} queries",
+        summary.totals.energy_queries, summary.queries.ok
+    )
+}
+
+/// A number with [`DIGITS`] significant digits, without an exponent where that stays readable.
+fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if !(-5..9).contains(&magnitude) {
+        return format!("{value:.*e}", DIGITS - 1);
+    }
+    let decimals = (DIGITS as i32 - 1 - magnitude).max(0) as usize;
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        assert_eq!(significant(1234.56), "1235");
+        assert_eq!(significant(12.3456), "12.35");
+        assert_eq!(significant(0.000_123_456), "0.0001235");
+        assert_eq!(significant(1.5e-9), "1.500e-9");
+        assert_eq!(significant(0.0), "0");
+        assert_eq!(significant(-3.0), "-3.000");
+    }
+}

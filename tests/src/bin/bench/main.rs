@@ -1,0 +1,111 @@
+//! The figures that this project promises, measured: `cargo xtask bench` builds all that is needed and
+//! runs this.
+//!
+//! Answers, for each figure, its target, what it came to and whether that is good enough; docs/benchmarks.md
+//! says what each means. It drives the programs built beside it, on fakes whose truth is known, and for
+//! `disturbance` on a real server. It can't make a busy machine idle: it says how busy it was.
+
+mod bare_client;
+mod commit;
+mod disturbance;
+mod energy;
+mod finding;
+mod first_token;
+mod machine;
+mod monitor;
+mod profile;
+mod report;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+
+use finding::Finding;
+
+#[derive(Parser)]
+#[command(about = "Measures the figures of docs/benchmarks.md")]
+struct Args {
+    /// What to measure; everything if nothing is named
+    #[arg(value_enum)]
+    figures: Vec<Figure>,
+    /// Fewer and shorter rounds
+    #[arg(long)]
+    quick: bool,
+    /// Root of llama.cpp's server with one thread, for `disturbance`
+    #[arg(long, value_name = "URL")]
+    server_url: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Figure {
+    Monitor,
+    Energy,
+    FirstToken,
+    Commit,
+    Disturbance,
+}
+
+/// How much time is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// What the targets are stated for.
+    Full,
+    /// A look.
+    Quick,
+}
+
+impl Effort {
+    fn pick<T>(self, full: T, quick: T) -> T {
+        match self {
+            Self::Full => full,
+            Self::Quick => quick,
+        }
+    }
+
+    /// How often a figure is measured; its median counts.
+    fn rounds(self) -> usize {
+        self.pick(5, 3)
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    let effort = if args.quick { Effort::Quick } else { Effort::Full };
+    let figures =
+        if args.figures.is_empty() { Figure::value_variants() } else { args.figures.as_slice() };
+    let mut findings = Vec::new();
+    for figure in figures {
+        report::progress(&format!("{figure:?}"));
+        let watch = machine::Watch::start()?;
+        let found = measure(*figure, effort, &args)?;
+        let others = watch.others_pct()?;
+        findings.extend(found.into_iter().map(|finding| finding.beside_others(others)));
+    }
+    let header = header(effort)?;
+    report::result(&format!("{header}\n{}", finding::table(&findings)));
+    Ok(if findings.iter().any(Finding::is_missed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn measure(figure: Figure, effort: Effort, args: &Args) -> Result<Vec<Finding>> {
+    match figure {
+        Figure::Monitor => monitor::measure(effort),
+        Figure::Energy => energy::measure(effort),
+        Figure::FirstToken => first_token::measure(effort),
+        Figure::Commit => commit::measure(effort),
+        Figure::Disturbance => disturbance::measure(effort, args.server_url.as_deref()),
+    }
+}
+
+fn header(effort: Effort) -> Result<String> {
+    let mode = match effort {
+        Effort::Full => String::new(),
+        Effort::Quick => {
+            format!(
+                "\nQUICK: {} short rounds, not what the targets are stated for",
+                effort.rounds()
+            )
+        }
+    };
+    Ok(format!("{}{mode}", machine::description()?))
+}

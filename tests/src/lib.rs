@@ -1,0 +1,9 @@
+//! What whole-program tests are made of: a fake inference server, a fake NVML library, fake trees of
+//! sysfs, and the two real programs with guards that leave nothing behind.
+
+pub mod fake_nvml;
+pub mod fake_server;
+pub mod llama_server;
+pub mod monitor;
+pub mod profile;
+pub mod sysfs;
