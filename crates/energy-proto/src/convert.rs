@@ -17,6 +17,12 @@ pub enum MalformedReading {
     /// A sensor of a kind that this version doesn't know.
     #[error(transparent)]
     UnknownSensorKind(#[from] UnknownSensorKind),
+    /// A value that was there before it appeared.
+    #[error("sensor {sensor}: its value is told to have been seen before it appeared")]
+    SeenBeforeItAppeared {
+        /// Index of the sensor.
+        sensor: u32,
+    },
     /// A read that ended before it began.
     #[error("sensor {sensor}: the read ends before it starts")]
     ReadEndsBeforeStart {
@@ -90,6 +96,10 @@ impl TryFrom<pb::SensorReading> for SensorReading {
     fn try_from(wire: pb::SensorReading) -> Result<Self, MalformedReading> {
         if wire.read_end_nanos < wire.read_start_nanos {
             return Err(MalformedReading::ReadEndsBeforeStart { sensor: wire.sensor });
+        }
+        let seen = wire.changed_before_nanos.unwrap_or(u64::MAX);
+        if wire.changed_after_nanos.is_some_and(|after| after > seen) {
+            return Err(MalformedReading::SeenBeforeItAppeared { sensor: wire.sensor });
         }
         Ok(Self {
             status: wire.status().into(),

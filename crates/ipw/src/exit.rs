@@ -58,6 +58,7 @@ fn of_run(error: &RunError) -> Exit {
         RunError::Client(error) => of_client(error),
         RunError::Results(error) => of_results(error),
         RunError::Usage(_) | RunError::Monitor(MonitorError::Usage { .. }) => Exit::Usage,
+        RunError::ServerLost(_) => Exit::Server,
         RunError::Interrupted => Exit::Interrupted,
         RunError::Monitor(_)
         | RunError::Telemetry(_)

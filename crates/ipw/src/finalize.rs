@@ -18,7 +18,7 @@ use crate::record::{EnergyMetrics, ProfilingRecord, QueryStatus};
 use crate::results::{
     AttributionState, Conservation, QueryCounts, RequestEntry, RequestKind, RequestOutcome,
     ResultsError, RunDirectory, Segment, Summary, Totals, read_requests, read_rows, read_telemetry,
-    rewrite_rows, write_json, write_summary,
+    remove_if_there, rewrite_rows, write_json, write_summary,
 };
 use crate::telemetry::Timeline;
 
@@ -47,7 +47,7 @@ pub fn finalize(
     let requests = read_requests(path)?;
     let segments = segments(directory, &summary)?;
     let mut records = last_attempts(directory)?;
-    attribute(&mut records, &requests, &segments);
+    attribute(&mut records, &requests, &segments, &summary.segments);
     if scoring.is_some() {
         score(&mut records);
     }
@@ -61,8 +61,11 @@ pub fn finalize(
         let queries: Vec<ScoredQuery> = records.iter().map(ScoredQuery::from).collect();
         accuracy::analyze(&summary.model, &queries, options)
     });
-    if let Some(accuracy) = &accuracy {
-        write_json(&path.join("analysis").join("accuracy.json"), accuracy)?;
+    let accuracy_path = path.join("analysis").join("accuracy.json");
+    match &accuracy {
+        Some(accuracy) => write_json(&accuracy_path, accuracy)?,
+        // An earlier part of the run may have left one, which isn't true any more.
+        None => remove_if_there(&accuracy_path)?,
     }
     Ok(Finished { summary, records, accuracy })
 }
@@ -111,15 +114,25 @@ fn last_attempts(directory: &RunDirectory) -> Result<Vec<ProfilingRecord>, Resul
     Ok(last.into_values().collect())
 }
 
-fn attribute(records: &mut [ProfilingRecord], requests: &[RequestEntry], segments: &[Measured]) {
-    let answered: HashMap<i64, &RequestEntry> = requests
+/// A row and its request are joined by the query and by when it was sent: a query that was sent again
+/// may have a later request without a row.
+fn attribute(
+    records: &mut [ProfilingRecord],
+    requests: &[RequestEntry],
+    segments: &[Measured],
+    told: &[Segment],
+) {
+    let sent_at = |entry: &RequestEntry| {
+        Some(told.get(entry.segment as usize)?.anchor.unix_nanos_at(entry.start))
+    };
+    let answered: HashMap<(i64, i64), &RequestEntry> = requests
         .iter()
         .filter(|entry| matches!(entry.kind, RequestKind::Query | RequestKind::Retry))
         .filter(|entry| entry.outcome != RequestOutcome::Interrupted)
-        .filter_map(|entry| Some((entry.query_index?, entry)))
+        .filter_map(|entry| Some(((entry.query_index?, sent_at(entry)?), entry)))
         .collect();
     for record in records {
-        let entry = answered.get(&record.query_index);
+        let entry = answered.get(&(record.query_index, record.started_at_nanos));
         let measured = entry.and_then(|entry| {
             let segment = segments.get(entry.segment as usize)?;
             let window =
@@ -178,6 +191,31 @@ fn retell(
     summary.energy.counter_vs_integral = counter_vs_integral(segments, &spans);
     summary.telemetry.gaps = segments.iter().map(|part| part.timeline.gaps(GAP)).sum();
     warn_of_idle_devices(summary, records);
+    warn_of_missing_energy(summary, records);
+}
+
+/// Says how many rows have no energy although the run has a basis, and why most of them don't.
+fn warn_of_missing_energy(summary: &mut Summary, records: &[ProfilingRecord]) {
+    let mark = "queries have no energy";
+    summary.warnings.retain(|warning| !warning.contains(mark));
+    if summary.energy.basis.is_none() {
+        return;
+    }
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in records {
+        let energy = &record.metrics.energy_metrics;
+        if energy.basis_joules.is_none() {
+            *reasons.entry(energy.status.as_deref().unwrap_or("unknown")).or_default() += 1;
+        }
+    }
+    let missing: usize = reasons.values().sum();
+    let Some((reason, _)) = reasons.into_iter().max_by_key(|(_, count)| *count) else {
+        summary.energy.status = "ok".to_owned();
+        return;
+    };
+    summary.warnings.push(format!("{missing} of {} {mark}: {reason}", records.len()));
+    let all = missing == records.len();
+    summary.energy.status = if all { reason } else { "ok" }.to_owned();
 }
 
 /// The one value of all, or `mixed`.
@@ -258,5 +296,74 @@ fn warn_of_idle_devices(summary: &mut Summary, records: &[ProfilingRecord]) {
              (--gpus)",
             records.len()
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::ModelMetrics;
+    use energy_proto::ClockAnchor;
+
+    fn segment(unix_nanos: i64) -> Segment {
+        Segment {
+            started_at: String::new(),
+            boot_id: None,
+            anchor: ClockAnchor { monotonic: Nanos(0), unix_nanos },
+            idle: None,
+            sensors: Vec::new(),
+            counted: Vec::new(),
+            no_energy: Some(format!("segment of {unix_nanos}")),
+            clock_uncertainty_nanos: 0,
+        }
+    }
+
+    fn request(segment: u32, start: u64) -> RequestEntry {
+        RequestEntry {
+            kind: RequestKind::Query,
+            query_index: Some(4),
+            attempt: 1,
+            segment,
+            start: Nanos(start),
+            first_byte: None,
+            first_token: None,
+            end: Nanos(start + 10),
+            outcome: RequestOutcome::Error,
+            error: None,
+            server_timing: None,
+            flags: Vec::new(),
+        }
+    }
+
+    fn row(started_at_nanos: i64) -> ProfilingRecord {
+        ProfilingRecord {
+            problem: String::new(),
+            answer: String::new(),
+            subject: String::new(),
+            dataset_metadata: "{}".to_owned(),
+            query_index: 4,
+            status: QueryStatus::Error,
+            finish_reason: None,
+            error: None,
+            started_at_nanos,
+            first_token_at_nanos: None,
+            ended_at_nanos: started_at_nanos + 10,
+            response: String::new(),
+            metrics: ModelMetrics::default(),
+        }
+    }
+
+    #[test]
+    fn a_row_takes_the_energy_of_its_own_request_and_not_of_a_later_one() {
+        let told = [segment(1_000), segment(2_000)];
+        let measured: Vec<Measured> = told
+            .iter()
+            .map(|segment| Measured { timeline: Timeline::default(), meter: meter(segment) })
+            .collect();
+        let requests = [request(0, 5), request(1, 7)];
+        let mut rows = [row(1_005), row(2_007), row(9_999)];
+        attribute(&mut rows, &requests, &measured, &told);
+        let statuses = rows.map(|row| row.metrics.energy_metrics.status.unwrap());
+        assert_eq!(statuses, ["segment of 1000", "segment of 2000", "request_not_recorded"]);
     }
 }

@@ -2,7 +2,7 @@
 //! name for them.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::IpAddr;
 
 use energy_proto::{SensorInfo, SensorKind};
 
@@ -111,19 +111,29 @@ fn in_use<'a>(gpus: &[&'a SensorInfo], timeline: &Timeline) -> (Vec<&'a SensorIn
     (used, warnings)
 }
 
-/// Whether the host of a URL is this machine: a loopback or one of our own addresses.
+/// Whether the host of a URL is this machine: all its addresses are a loopback or our own.
 ///
 /// # Errors
 /// When the name can't be resolved.
 pub async fn is_this_host(host: &str, port: u16) -> Result<bool, std::io::Error> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = tokio::net::lookup_host((bare, port)).await?;
-    Ok(addresses.map(|address| address.ip()).any(is_own_address))
+    let found = tokio::net::lookup_host((bare, port)).await?;
+    let addresses: Vec<IpAddr> = found.map(|address| address.ip().to_canonical()).collect();
+    let own = own_addresses()?;
+    let is_own = |address: &IpAddr| address.is_loopback() || own.contains(address);
+    Ok(!addresses.is_empty() && addresses.iter().all(is_own))
 }
 
-/// The kernel lets a socket be bound only to an address of this host.
-fn is_own_address(address: IpAddr) -> bool {
-    address.is_loopback() || UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
+/// Addresses of this host's interfaces. (Whether a socket can be bound to one tells less: with
+/// `ip_nonlocal_bind` it can be bound to any.)
+fn own_addresses() -> Result<Vec<IpAddr>, std::io::Error> {
+    let interfaces = nix::ifaddrs::getifaddrs()?;
+    let addresses = interfaces.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    });
+    Ok(addresses.collect())
 }
 
 /// A short name of the counted hardware for directories: `H100`, `RTX4090x2`, `EPYC7763`.

@@ -27,6 +27,8 @@ const RESTARTS: u32 = 5;
 const USAGE: i32 = 2;
 /// Lines of its log that are kept for an error message.
 const LOG_LINES: usize = 20;
+/// A longer line is kept in parts.
+const LOG_LINE_BYTES: u64 = 4096;
 
 /// How to start a monitor.
 #[derive(Debug, Clone, PartialEq)]
@@ -225,8 +227,16 @@ fn is_listening(line: &str) -> bool {
 }
 
 async fn keep_log(stderr: impl AsyncRead + Unpin, log: Arc<Mutex<VecDeque<String>>>) {
-    let mut lines = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    let mut stderr = BufReader::new(stderr);
+    loop {
+        let mut bytes = Vec::new();
+        // A program that isn't a monitor may never end its line.
+        let mut limited = (&mut stderr).take(LOG_LINE_BYTES);
+        match limited.read_until(b'\n', &mut bytes).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
         tracing::debug!(target: "energy_monitor", "{line}");
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         if log.len() == LOG_LINES {

@@ -16,7 +16,7 @@ mod stream;
 mod summary;
 mod telemetry;
 
-pub use directory::{RunDirectory, slug};
+pub use directory::{RunDirectory, remove_if_there, slug};
 pub use error::{Result, ResultsError};
 pub use replace::write_json;
 pub use requests::{RequestEntry, RequestKind, RequestLog, RequestOutcome, read_requests};
@@ -36,6 +36,7 @@ const ROWS_FILE: &str = "data-00000-of-00001.arrow";
 const DATASET_INFO_FILE: &str = "dataset_info.json";
 /// Where HuggingFace `datasets` looks for the rows, and under which fingerprint it caches.
 const STATE_FILE: &str = "state.json";
-const SUMMARY_FILE: &str = "summary.json";
+/// What the run was, and how it went.
+pub const SUMMARY_FILE: &str = "summary.json";
 const TELEMETRY_FILE: &str = "telemetry.arrow";
 const REQUESTS_FILE: &str = "requests.jsonl";

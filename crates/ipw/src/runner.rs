@@ -173,6 +173,9 @@ pub enum RunError {
         /// What would help.
         remedy: String,
     },
+    /// The server was lost before there was anything to keep.
+    #[error("{0}; nothing was recorded")]
+    ServerLost(String),
     /// The user stopped it before there was anything to keep.
     #[error("interrupted before the first query; nothing was recorded")]
     Interrupted,
@@ -222,7 +225,10 @@ async fn profile(
     events: Events,
     stop: CancellationToken,
 ) -> Result<Run, RunError> {
-    let mut metering = Metering::start(&config, &events).await?;
+    let mut metering = tokio::select! {
+        started = Metering::start(&config, &events) => started?,
+        () = stop.cancelled() => return Err(RunError::Interrupted),
+    };
     let recorded = record(&config, server, &mut metering, &events, &stop).await;
     events(Event::Stage("stopping the energy monitor".to_owned()));
     let monitor_cpu = metering.stop().await;
@@ -280,6 +286,14 @@ async fn record(
             directory.discard()?;
             Err(RunError::Interrupted)
         }
+        Ok(End::ServerLost(reason)) if empty && !resumed => {
+            directory.discard()?;
+            Err(RunError::ServerLost(reason))
+        }
+        // What an earlier part of the run has done is made final all the same.
+        Err(RunError::Client(error)) => {
+            Ok(Recorded { directory, summary, end: End::ServerLost(error.to_string()) })
+        }
         driven => Ok(Recorded { directory, summary, end: driven? }),
     }
 }
@@ -298,7 +312,8 @@ async fn rest(
     let start = energy_proto::monotonic_now();
     tokio::select! {
         () = tokio::time::sleep(IDLE) => {}
-        () = stop.cancelled() => {}
+        // A shorter window would be no baseline.
+        () = stop.cancelled() => return Ok(()),
     }
     recorder.set_idle(start, energy_proto::monotonic_now())?;
     Ok(())
@@ -382,6 +397,12 @@ fn close(
         let scoring = config.analysis.then(AccuracyOptions::default);
         finalize::finalize(directory, summary, scoring)
     })?;
+    if config.require_energy && finished.summary.totals.energy_queries == 0 {
+        return Err(RunError::NoEnergy {
+            reason: finished.summary.energy.status,
+            remedy: format!(": see the warnings in {}", directory.path().display()),
+        });
+    }
     Ok(Run { end, directory: directory.path().to_owned(), finished })
 }
 

@@ -190,8 +190,13 @@ impl Staircase {
         }) {
             return Err(NoEnergy::CounterReset);
         }
+        let updates = updates(&near, sensor.update_period);
+        // A monitor that contradicts itself may leave one.
+        if updates.len() < 2 {
+            return Err(NoEnergy::TooShort);
+        }
         Ok(Self {
-            updates: updates(&near, sensor.update_period),
+            updates,
             quantum: sensor.quantum_microjoules.unwrap_or(0),
             clock_uncertainty,
             coverage: coverage(&near, start, end),

@@ -183,7 +183,11 @@ fn remove_partials(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn remove_if_there(path: &Path) -> Result<()> {
+/// Removes a file of a run, if it is there.
+///
+/// # Errors
+/// It is there and can't be removed.
+pub fn remove_if_there(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if !is_absence(&error) => Err(ResultsError::writing(path)(error)),
         _ => Ok(()),

@@ -13,7 +13,7 @@ use crate::dataset::Dataset;
 use crate::hardware;
 use crate::results::{
     AttributionState, Hardware, QueryCounts, ResultsError, RunDirectory, RunStatus, SCHEMA_VERSION,
-    Segment, Summary, read_summary,
+    SUMMARY_FILE, Segment, Summary, read_summary,
 };
 
 /// A run that can start.
@@ -71,6 +71,11 @@ fn hold(existing: Existing, path: &Path) -> Result<(RunDirectory, bool), Results
         Existing::Overwrite => Ok((RunDirectory::overwrite(path)?, false)),
         Existing::Keep => Ok((RunDirectory::create(path)?, false)),
         Existing::Resume { .. } => match RunDirectory::reopen(path) {
+            // The summary is written last at a start and removed last: without it, nothing had begun.
+            Ok(directory) if !path.join(SUMMARY_FILE).exists() => {
+                drop(directory);
+                Ok((RunDirectory::overwrite(path)?, false))
+            }
             Ok(directory) => Ok((directory, true)),
             Err(ResultsError::NotARun { .. }) => Ok((RunDirectory::create(path)?, false)),
             Err(error) => Err(error),

@@ -56,6 +56,8 @@ pub(super) struct Recorder {
     readings: Option<mpsc::Receiver<Reading>>,
     waiting: VecDeque<Waiting>,
     started: Instant,
+    /// End of the last request: none that is still under way began before.
+    last_end: Nanos,
     duration_before: f64,
     telemetry_before: TelemetrySummary,
     committed: Instant,
@@ -96,6 +98,7 @@ impl Recorder {
             readings: metering.take_readings(),
             summary,
             waiting: VecDeque::new(),
+            last_end: anchor.monotonic,
             started: Instant::now(),
             committed: Instant::now(),
         };
@@ -109,12 +112,7 @@ impl Recorder {
 
     /// Tells when the hardware was at rest.
     pub(super) fn set_idle(&mut self, start: Nanos, end: Nanos) -> Result<(), RunError> {
-        let idle = Some((start, end));
-        self.summary.segments[self.segment.index as usize].idle = idle;
-        if let Some(session) = &self.session {
-            self.meter =
-                session.with_timeline(|timeline| self.meter.clone().with_idle(timeline, idle));
-        }
+        self.summary.segments[self.segment.index as usize].idle = Some((start, end));
         write_summary(&self.directory, &self.summary)?;
         Ok(())
     }
@@ -129,7 +127,10 @@ impl Recorder {
         while open || !self.waiting.is_empty() {
             tokio::select! {
                 item = inbox.recv(), if open => match item {
-                    Some(Item::Request(entry)) => self.requests.push(&entry)?,
+                    Some(Item::Request(entry)) => {
+                        self.last_end = entry.end;
+                        self.requests.push(&entry)?;
+                    }
                     Some(Item::Query(record, window)) => {
                         self.waiting.push_back(Waiting { record: *record, window });
                     }
@@ -149,9 +150,21 @@ impl Recorder {
         Ok(self.summary)
     }
 
+    /// Measures idle power once the readings that bracket it have come.
+    fn measure_idle(&mut self) {
+        let window = self.summary.segments[self.segment.index as usize].idle;
+        if let (Some(session), None, Some(_)) = (&self.session, self.meter.idle, window) {
+            self.meter =
+                session.with_timeline(|timeline| self.meter.clone().with_idle(timeline, window));
+        }
+    }
+
     /// Makes the rows whose readings have come, in the order of their queries.
     fn complete_rows(&mut self) {
         let now = monotonic_now();
+        if !self.waiting.is_empty() {
+            self.measure_idle();
+        }
         while let Some(first) = self.waiting.front() {
             if !self.is_covered(first.window.end) && now.since(first.window.end) < TAIL {
                 break;
@@ -204,7 +217,12 @@ impl Recorder {
         telemetry.readings = self.telemetry_before.readings + stats.readings;
         telemetry.reconnects = self.telemetry_before.reconnects + stats.reconnects;
         telemetry.dropped = self.telemetry_before.dropped + stats.dropped;
-        let oldest = self.waiting.front().map_or_else(monotonic_now, |first| first.window.start);
+        // What is not known of a foreign clock may have grown since the start.
+        self.meter.clock_uncertainty = stats.clock_uncertainty;
+        self.summary.segments[self.segment.index as usize].clock_uncertainty_nanos =
+            u64::try_from(stats.clock_uncertainty.as_nanos()).unwrap_or(u64::MAX);
+        let waiting = self.waiting.front().map(|first| first.window.start);
+        let oldest = waiting.map_or(self.last_end, |start| start.min(self.last_end));
         session.forget_before(oldest.before(NEIGHBOURHOOD));
     }
 }

@@ -27,8 +27,8 @@ impl Plan {
 }
 
 /// Settings that change answers or times: a run has one value of each.
-const SAME: [&str; 6] =
-    ["temperature", "max_tokens", "seed", "client_params", "dataset_params", "gpus"];
+const SAME: [&str; 7] =
+    ["temperature", "max_tokens", "seed", "client_params", "dataset_params", "gpus", "tdp_watts"];
 
 /// What is left of an earlier run.
 ///
@@ -86,6 +86,10 @@ fn same_run(fresh: &Summary, earlier: &Summary, path: &Path) -> Result<(), RunEr
             return differs(what, then, now);
         }
     }
+    let basis = |summary: &Summary| summary.energy.basis.clone().unwrap_or("none".to_owned());
+    if basis(earlier) != basis(fresh) {
+        return differs("energy basis", &basis(earlier), &basis(fresh));
+    }
     for what in SAME {
         let value =
             |summary: &Summary| summary.profiler_config.get(what).cloned().unwrap_or(Value::Null);
@@ -104,13 +108,6 @@ pub(super) fn go_on(earlier: Summary, fresh: Summary) -> Summary {
         if !warnings.contains(&warning) {
             warnings.push(warning);
         }
-    }
-    if earlier.energy.basis != fresh.energy.basis {
-        warnings.push(format!(
-            "resumed on another energy basis: {} before, {} now",
-            earlier.energy.basis.as_deref().unwrap_or("none"),
-            fresh.energy.basis.as_deref().unwrap_or("none"),
-        ));
     }
     Summary {
         start_time: earlier.start_time,

@@ -139,6 +139,18 @@ fn a_monitor_started_again_keeps_the_bounds_true_across_its_absence() {
 }
 
 #[test]
+fn a_monitor_that_contradicts_itself_gives_no_energy_and_no_panic() {
+    let read = |at: u64, after: u64, before: u64| SensorReading {
+        energy_microjoules: Some(7),
+        changed_after: Some(Nanos(after * MS)),
+        changed_before: Some(Nanos(before * MS)),
+        ..SensorReading::empty(0, Nanos(at * MS), Nanos(at * MS), Status::Ok)
+    };
+    let reads = [read(900, 1_500, 900), read(2_100, 2_050, 2_060)];
+    assert_eq!(energy(&reads, 1_000, 2_000), Err(NoEnergy::TooShort));
+}
+
+#[test]
 fn more_power_than_the_board_is_allowed_is_refused() {
     let reads = counter(50, 100, 5_000, constant(3_000));
     let limited = SensorInfo { power_limit: Some(Watts(700.0)), ..gpu() };
