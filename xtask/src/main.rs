@@ -27,7 +27,7 @@ usage: cargo xtask TASK
   test [ARGUMENT]...    set up what the tests need and run them all (arguments go to cargo test)
   bench [FIGURE]... [--quick]
                         measure the figures of docs/benchmarks.md: monitor, energy, first-token,
-                        commit, disturbance; 1 if a target is missed (about 20 minutes)
+                        commit, disturbance; 1 if a target is missed (10 to 40 minutes)
   ci                    fmt, tidy, clippy, docs, test: what a change must pass
   tidy                  check the rules of docs/architecture.md that a program can check";
 

@@ -103,8 +103,13 @@ fn findings(rounds: &[Vec<Judged>]) -> Result<Vec<Finding>> {
     let widths: Vec<f64> = all.iter().map(|query| query.half_width_pct).collect();
     let width = mean(&widths).context("no query")?;
     Ok(vec![
-        Finding::median("energy of 1 s: mean |error|", "%", Some(3.0), &per_round(mean_size)?),
-        Finding::median("  p95 of |error|", "%", None, &per_round(p95_of_size)?),
+        Finding::median(
+            "energy of 1 s: mean absolute error",
+            "%",
+            Some(3.0),
+            &per_round(mean_size)?,
+        ),
+        Finding::median("  p95 of the absolute error", "%", None, &per_round(p95_of_size)?),
         Finding::median("  bias", "%", None, &per_round(mean)?),
         Finding::stated(
             "energy of 1 s: truths within the row's bounds",
