@@ -212,6 +212,37 @@ fn without_a_counter_the_run_completes_and_says_why_there_is_no_energy() {
 }
 
 #[test]
+fn energy_of_this_host_is_not_booked_to_a_server_on_another() {
+    let place = Place::new(&Hardware::Gpus(&one_gpu()));
+    let server = quick(Behaviour::saying("The answer is (B)."));
+    // An address that is set aside for documents; the fake answers for it as a proxy would.
+    let profile = |more: &[&str]| {
+        let elsewhere = "http://203.0.113.7:8000";
+        run(place.profile("openai", elsewhere, 2, more).env("http_proxy", server.url()))
+    };
+    let ended = profile(&[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let told: Vec<&str> =
+        ended.stderr.lines().filter(|line| line.contains("server_not_on_this_host")).collect();
+    assert_eq!(told.len(), 1, "{}", ended.stderr);
+    assert!(told[0].contains("ssh -L 50053:127.0.0.1:50053 203.0.113.7"), "{told:?}");
+    for record in Recorded::read(&place.run()).records {
+        let energy = &record.metrics.energy_metrics;
+        assert_eq!(energy.status.as_deref(), Some("server_not_on_this_host"));
+        assert_eq!((energy.basis_joules, energy.per_query_joules), (None, None));
+        assert!(energy.devices.is_empty());
+    }
+
+    let required = profile(&["--require-energy", "--tag", "required"]);
+    assert_eq!(required.code, Some(1), "{}", required.stderr);
+
+    let tunnel = profile(&["--energy-host-is-local", "--tag", "tunnel"]);
+    assert_eq!(tunnel.code, Some(0), "{}", tunnel.stderr);
+    let recorded = Recorded::read(&place.runs().join("profile_FAKE_fake_1b_file-prompts_tunnel"));
+    assert_eq!(recorded.summary.energy.basis.as_deref(), Some("gpu"));
+}
+
+#[test]
 fn an_estimate_is_marked_wherever_it_is_shown() {
     let place = Place::new(&Hardware::None);
     let server = server(Flavour::LlamaCpp);

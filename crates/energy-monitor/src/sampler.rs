@@ -364,19 +364,8 @@ mod tests {
 
     fn info(id: u32) -> SensorInfo {
         SensorInfo {
-            id,
-            kind: SensorKind::Gpu,
-            name: String::new(),
-            source: "scripted".to_owned(),
-            host: String::new(),
-            uuid: String::new(),
             measures: vec!["energy".to_owned()],
-            update_period: None,
-            quantum_microjoules: None,
-            gain_error_pct: None,
-            power_limit: None,
-            status: Status::Ok,
-            remedy: String::new(),
+            ..SensorInfo::new(id, SensorKind::Gpu, "scripted")
         }
     }
 

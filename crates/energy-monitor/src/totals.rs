@@ -205,21 +205,7 @@ mod tests {
     use energy_proto::Status;
 
     fn info(id: u32, kind: SensorKind) -> SensorInfo {
-        SensorInfo {
-            id,
-            kind,
-            name: String::new(),
-            source: String::new(),
-            host: String::new(),
-            uuid: String::new(),
-            measures: vec!["energy".to_owned()],
-            update_period: None,
-            quantum_microjoules: None,
-            gain_error_pct: None,
-            power_limit: None,
-            status: Status::Ok,
-            remedy: String::new(),
-        }
+        SensorInfo { measures: vec!["energy".to_owned()], ..SensorInfo::new(id, kind, "") }
     }
 
     fn reading(sensor: u32, millis: u64, joules: u64) -> SensorReading {

@@ -300,6 +300,19 @@ mod tests {
     }
 
     #[test]
+    fn a_value_seen_before_it_appeared_is_refused() {
+        let wire = pb::SensorReading {
+            changed_after_nanos: Some(9),
+            changed_before_nanos: Some(8),
+            ..Default::default()
+        };
+        assert_eq!(
+            SensorReading::try_from(wire),
+            Err(MalformedReading::SeenBeforeItAppeared { sensor: 0 })
+        );
+    }
+
+    #[test]
     fn a_status_of_a_later_version_is_not_trusted() {
         let wire = pb::SensorReading { status: 99, ..Default::default() };
         assert_eq!(SensorReading::try_from(wire).unwrap().status, Status::Unsupported);

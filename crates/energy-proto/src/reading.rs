@@ -227,6 +227,26 @@ pub struct SensorInfo {
 }
 
 impl SensorInfo {
+    /// A sensor of which nothing more is known.
+    #[must_use]
+    pub fn new(id: u32, kind: SensorKind, source: &str) -> Self {
+        Self {
+            id,
+            kind,
+            name: String::new(),
+            source: source.to_owned(),
+            host: String::new(),
+            uuid: String::new(),
+            measures: Vec::new(),
+            update_period: None,
+            quantum_microjoules: None,
+            gain_error_pct: None,
+            power_limit: None,
+            status: Status::Ok,
+            remedy: String::new(),
+        }
+    }
+
     /// Whether this sensor has an energy counter or power that can be integrated.
     #[must_use]
     pub fn measures_energy(&self) -> bool {

@@ -185,19 +185,11 @@ mod tests {
 
     fn gpu(id: u32, name: &str) -> SensorInfo {
         SensorInfo {
-            id,
-            kind: SensorKind::Gpu,
             name: name.into(),
-            source: "nvml".into(),
             host: "here".into(),
             uuid: format!("GPU-{id}"),
             measures: vec!["energy".into()],
-            update_period: None,
-            quantum_microjoules: None,
-            gain_error_pct: None,
-            power_limit: None,
-            status: Status::Ok,
-            remedy: String::new(),
+            ..SensorInfo::new(id, SensorKind::Gpu, "nvml")
         }
     }
 

@@ -57,7 +57,8 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Request, usize)>> {
     let Some(body) = bytes.get(body_at..).and_then(|rest| rest.get(..length)) else {
         return Ok(None);
     };
-    let target = format!("{} {}", head.method.unwrap_or_default(), head.path.unwrap_or_default());
+    let path = origin_form(head.path.unwrap_or_default());
+    let target = format!("{} {path}", head.method.unwrap_or_default());
     let request = Request { target, authorization: header("authorization"), body: body.to_vec() };
     Ok(Some((request, body_at + length)))
 }
@@ -77,4 +78,11 @@ pub(super) fn write_last_chunk(stream: &mut TcpStream) -> io::Result<()> {
 
 fn invalid(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason.to_owned())
+}
+
+/// The path of a target. A proxy's client gives the whole URL, and every server has to take that, too
+/// (RFC 9112, section 3.2.2): so the fake can stand in for a server on another host.
+fn origin_form(target: &str) -> &str {
+    let Some(rest) = target.strip_prefix("http://") else { return target };
+    rest.find('/').map_or("/", |path| &rest[path..])
 }

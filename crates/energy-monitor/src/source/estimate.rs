@@ -67,19 +67,11 @@ impl EstimateSource {
 impl Source for EstimateSource {
     fn describe(&self) -> Vec<SensorInfo> {
         vec![SensorInfo {
-            id: 0,
-            kind: SensorKind::CpuPackage,
             name: format!("CPU estimate (busy share x {} W)", self.tdp.0),
-            source: "estimate".to_owned(),
-            host: String::new(),
             uuid: self.path.display().to_string(),
             measures: vec!["energy".to_owned(), "power".to_owned()],
-            update_period: None,
-            quantum_microjoules: None,
-            gain_error_pct: None,
             power_limit: Some(self.tdp),
-            status: Status::Ok,
-            remedy: String::new(),
+            ..SensorInfo::new(0, SensorKind::CpuPackage, "estimate")
         }]
     }
 

@@ -40,19 +40,10 @@ impl MemorySource {
 impl Source for MemorySource {
     fn describe(&self) -> Vec<SensorInfo> {
         vec![SensorInfo {
-            id: 0,
-            kind: SensorKind::Memory,
             name: "main memory".to_owned(),
-            source: "procfs".to_owned(),
-            host: String::new(),
             uuid: self.path.display().to_string(),
             measures: vec!["memory".to_owned()],
-            update_period: None,
-            quantum_microjoules: None,
-            gain_error_pct: None,
-            power_limit: None,
-            status: Status::Ok,
-            remedy: String::new(),
+            ..SensorInfo::new(0, SensorKind::Memory, "procfs")
         }]
     }
 

@@ -230,19 +230,11 @@ fn info_of(device: &Device<'_>, index: u32) -> SensorInfo {
 /// What is known of a GPU that says nothing of itself.
 fn blank_info(index: u32, status: Status) -> SensorInfo {
     SensorInfo {
-        id: index,
-        kind: SensorKind::Gpu,
         name: format!("NVIDIA GPU {index}"),
-        source: "nvml".to_owned(),
-        host: String::new(),
         uuid: format!("nvml:{index}"),
-        measures: Vec::new(),
-        update_period: None,
-        quantum_microjoules: None,
-        gain_error_pct: None,
-        power_limit: None,
         status,
         remedy: remedy_for(status).to_owned(),
+        ..SensorInfo::new(index, SensorKind::Gpu, "nvml")
     }
 }
 

@@ -93,19 +93,13 @@ impl Domain {
         let opened = open_counter(pmu, event.config, package.cpu);
         let status = opened.as_ref().map_or_else(status_of, |_| Status::Ok);
         let info = SensorInfo {
-            id,
-            kind: event.kind,
             name: domain_name(event.kind, package),
-            source: "rapl_perf".to_owned(),
-            host: String::new(),
             uuid: format!("perf:power/{}/cpu{}", event.name, package.cpu),
             measures: vec!["energy".to_owned()],
             update_period: Some(UPDATE_PERIOD),
-            quantum_microjoules: None,
-            gain_error_pct: None,
-            power_limit: None,
             status,
             remedy: if status == Status::PermissionDenied { PERFMON_REMEDY } else { "" }.to_owned(),
+            ..SensorInfo::new(id, event.kind, "rapl_perf")
         };
         let (perf, error) = match opened {
             Ok(perf) => (Some(perf), None),

@@ -89,19 +89,13 @@ impl Domain {
         let opened = File::open(&path).and_then(|file| read_microjoules(&file).map(|_| file));
         let status = opened.as_ref().map_or_else(status_of, |_| Status::Ok);
         let info = SensorInfo {
-            id: 0,
-            kind,
             name: full_name(zone, &name),
-            source: "rapl_powercap".to_owned(),
-            host: String::new(),
             uuid: path.display().to_string(),
             measures: vec!["energy".to_owned()],
             update_period: Some(UPDATE_PERIOD),
-            quantum_microjoules: None,
-            gain_error_pct: None,
-            power_limit: None,
             status,
             remedy: remedy_for(status, &path),
+            ..SensorInfo::new(0, kind, "rapl_powercap")
         };
         let full_power = full_power(kind);
         Some(Self {

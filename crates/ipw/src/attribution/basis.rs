@@ -107,19 +107,11 @@ pub(super) mod tests {
 
     pub(in crate::attribution) fn sensor(id: u32, kind: SensorKind, source: &str) -> SensorInfo {
         SensorInfo {
-            id,
-            kind,
             name: format!("{kind} {id}"),
-            source: source.into(),
             host: "here".into(),
             uuid: format!("{kind}-{id}"),
             measures: vec!["energy".into()],
-            update_period: None,
-            quantum_microjoules: None,
-            gain_error_pct: None,
-            power_limit: None,
-            status: Status::Ok,
-            remedy: String::new(),
+            ..SensorInfo::new(id, kind, source)
         }
     }
 

@@ -431,24 +431,10 @@ fn renumbering(known: &[SensorInfo], present: &[SensorInfo]) -> HashMap<u32, Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use energy_proto::{SensorKind, Status};
+    use energy_proto::SensorKind;
 
     fn sensor(id: u32, uuid: &str) -> SensorInfo {
-        SensorInfo {
-            id,
-            kind: SensorKind::Gpu,
-            name: String::new(),
-            source: "nvml".into(),
-            host: String::new(),
-            uuid: uuid.into(),
-            measures: Vec::new(),
-            update_period: None,
-            quantum_microjoules: None,
-            gain_error_pct: None,
-            power_limit: None,
-            status: Status::Ok,
-            remedy: String::new(),
-        }
+        SensorInfo { uuid: uuid.into(), ..SensorInfo::new(id, SensorKind::Gpu, "nvml") }
     }
 
     #[test]
