@@ -505,7 +505,10 @@ async fn an_original_client_gets_the_host_and_the_gpu_with_every_message() {
     let mut client = monitor.client().await;
     let mut streams = Vec::new();
     for client_api in [0, 1] {
-        let stream = client.stream_telemetry(pb::StreamRequest { client_api }).await.unwrap();
+        let stream = client
+            .stream_telemetry(pb::StreamRequest { client_api, ..Default::default() })
+            .await
+            .unwrap();
         streams.push(stream.into_inner());
     }
     let [original, ours] = streams.as_mut_slice() else { unreachable!("two were opened") };
@@ -534,7 +537,7 @@ async fn a_slow_subscriber_is_told_what_it_lost_and_costs_the_others_nothing() {
         .connect()
         .await
         .unwrap();
-    let request = pb::StreamRequest { client_api: 1 };
+    let request = pb::StreamRequest { client_api: 1, ..Default::default() };
     let mut slow = pb::energy_monitor_client::EnergyMonitorClient::new(narrow)
         .stream_telemetry(request)
         .await
@@ -580,7 +583,7 @@ async fn it_stops_within_a_second_though_a_subscriber_does_not_listen() {
     let mut command = command(&["--port", "0", "--collection-interval-ms", "1"]);
     load_into(&mut command, &Model::default());
     let monitor = Monitor::start(&mut command);
-    let request = pb::StreamRequest { client_api: 0 };
+    let request = pb::StreamRequest::default();
     let deaf = monitor.client().await.stream_telemetry(request).await.unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     monitor.signal(Signal::SIGTERM);

@@ -206,7 +206,8 @@ fn telemetry_reads_by_its_wire_names() {
             "changed_after_nanos": null, "changed_before_nanos": null, "power_watts": power,
             "temperature_celsius": null, "memory_used_bytes": null, "memory_total_bytes": null,
             "compute_utilization_pct": null, "memory_utilization_pct": null,
-            "process_count": processes,
+            "process_count": processes, "tensor_utilization_pct": null, "compute_clock_mhz": null,
+            "memory_clock_mhz": null, "throttle_reasons": null, "power_at_nanos": null,
             "status": if sensor == 0 { "ok" } else { "permission_denied" },
         })
     };

@@ -124,7 +124,8 @@ impl Monitor {
     /// # Panics
     /// If there is none.
     pub async fn readings(&self) -> Readings {
-        let request = pb::StreamRequest { client_api: energy_proto::CLIENT_API };
+        let request =
+            pb::StreamRequest { client_api: energy_proto::CLIENT_API, ..Default::default() };
         let stream = self.client().await.stream_telemetry(request).await;
         let mut readings =
             Readings { stream: stream.expect("it streams").into_inner(), first: None };

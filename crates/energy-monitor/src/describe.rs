@@ -36,6 +36,7 @@ pub fn description(
         gpu_info: found.gpu_info.clone(),
         sensors: found.sensors.clone(),
         skipped: found.skipped.clone(),
+        missed_ticks: 0,
     }
 }
 

@@ -12,7 +12,23 @@ use std::time::Duration;
 
 use energy_proto::{Nanos, SensorInfo, SensorReading, monotonic_now};
 
-/// Something that reads sensors. It is read from one thread, which it may block.
+/// When a source is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// With each tick, by the tick's own thread: its reads never block.
+    Tick,
+    /// On a thread of its own, on the schedule that its sensors' update periods set, but never two
+    /// reads closer together than this.
+    Own {
+        /// The least time between two reads.
+        closest: Duration,
+    },
+    /// On a thread of its own, one read after the other: a read waits for the next figures.
+    Stream,
+}
+
+/// Something that reads sensors. It is read from one thread; whether it may block it is said by its
+/// [`Pace`].
 pub trait Source: Send {
     /// Its sensors, numbered from 0. It doesn't know the host's name.
     fn describe(&self) -> Vec<SensorInfo>;

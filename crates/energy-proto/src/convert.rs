@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::pb;
 use crate::reading::{
     Description, GpuInfo, Reading, SensorInfo, SensorReading, SkippedSource, Status, SystemInfo,
-    UnknownSensorKind,
+    Throttle, UnknownSensorKind,
 };
 use crate::{ClockAnchor, Nanos, Watts};
 
@@ -34,6 +34,10 @@ pub enum MalformedReading {
 /// A finite number that isn't negative, else nothing.
 fn known(value: Option<f64>) -> Option<f64> {
     value.filter(|number| number.is_finite() && *number >= 0.0)
+}
+
+fn nanos(time: Option<Duration>) -> Option<u64> {
+    time.and_then(|time| u64::try_from(time.as_nanos()).ok())
 }
 
 fn non_empty(text: String) -> Option<String> {
@@ -86,6 +90,11 @@ impl From<&SensorReading> for pb::SensorReading {
             compute_utilization_pct: reading.compute_utilization_pct,
             memory_utilization_pct: reading.memory_utilization_pct,
             process_count: reading.process_count,
+            tensor_utilization_pct: reading.tensor_utilization_pct,
+            compute_clock_mhz: reading.compute_clock_mhz,
+            memory_clock_mhz: reading.memory_clock_mhz,
+            throttle_reasons: reading.throttle.map(|throttle| throttle.0),
+            power_at_nanos: reading.power_at.map(|at| at.0),
             status: pb::Status::from(reading.status).into(),
         }
     }
@@ -117,6 +126,11 @@ impl TryFrom<pb::SensorReading> for SensorReading {
             compute_utilization_pct: known(wire.compute_utilization_pct),
             memory_utilization_pct: known(wire.memory_utilization_pct),
             process_count: wire.process_count,
+            tensor_utilization_pct: known(wire.tensor_utilization_pct),
+            compute_clock_mhz: wire.compute_clock_mhz,
+            memory_clock_mhz: wire.memory_clock_mhz,
+            throttle: wire.throttle_reasons.map(Throttle),
+            power_at: wire.power_at_nanos.map(Nanos),
         })
     }
 }
@@ -174,14 +188,20 @@ impl From<SensorInfo> for pb::Sensor {
             host: info.host,
             uuid: info.uuid,
             measures: info.measures,
-            update_period_nanos: info
-                .update_period
-                .and_then(|period| u64::try_from(period.as_nanos()).ok()),
+            update_period_nanos: nanos(info.update_period),
             quantum_microjoules: info.quantum_microjoules,
             gain_error_pct: info.gain_error_pct,
             power_limit_watts: info.power_limit.map(|limit| limit.0),
             status: pb::Status::from(info.status).into(),
             remedy: info.remedy,
+            read_latency_p50_nanos: nanos(info.read_latency_p50),
+            read_latency_p99_nanos: nanos(info.read_latency_p99),
+            publication_lag_nanos: nanos(info.publication_lag),
+            wrap_microjoules: info.wrap_microjoules,
+            power_window_nanos: nanos(info.power_window),
+            read_period_nanos: nanos(info.read_period),
+            characterized: info.characterized,
+            note: info.note,
         }
     }
 }
@@ -203,6 +223,14 @@ impl TryFrom<pb::Sensor> for SensorInfo {
             gain_error_pct: known(wire.gain_error_pct),
             power_limit: known(wire.power_limit_watts).map(Watts),
             remedy: wire.remedy,
+            read_latency_p50: wire.read_latency_p50_nanos.map(Duration::from_nanos),
+            read_latency_p99: wire.read_latency_p99_nanos.map(Duration::from_nanos),
+            publication_lag: wire.publication_lag_nanos.map(Duration::from_nanos),
+            wrap_microjoules: wire.wrap_microjoules,
+            power_window: wire.power_window_nanos.map(Duration::from_nanos),
+            read_period: wire.read_period_nanos.map(Duration::from_nanos),
+            characterized: wire.characterized,
+            note: wire.note,
         })
     }
 }
@@ -231,6 +259,7 @@ impl From<Description> for pb::DescribeResponse {
                     remedy,
                 })
                 .collect(),
+            missed_ticks: description.missed_ticks,
         }
     }
 }
@@ -262,6 +291,7 @@ impl TryFrom<pb::DescribeResponse> for Description {
                     remedy,
                 })
                 .collect(),
+            missed_ticks: wire.missed_ticks,
         })
     }
 }
@@ -285,6 +315,11 @@ mod tests {
         reading.energy_microjoules = Some(7);
         reading.power = Some(Watts(2.5));
         reading.process_count = Some(0);
+        reading.tensor_utilization_pct = Some(12.5);
+        reading.compute_clock_mhz = Some(1_980);
+        reading.memory_clock_mhz = Some(2_619);
+        reading.throttle = Some(Throttle::POWER_CAP.and(Throttle::THERMAL));
+        reading.power_at = Some(Nanos(9));
         let back = SensorReading::try_from(pb::SensorReading::from(&reading)).unwrap();
         assert_eq!(back, reading);
     }

@@ -26,7 +26,7 @@ pub use clock::{ClockAnchor, boot_id, monotonic_now, time_namespace};
 pub use convert::MalformedReading;
 pub use reading::{
     Description, GpuInfo, Reading, SensorInfo, SensorKind, SensorReading, SkippedSource, Status,
-    SystemInfo, UnknownSensorKind,
+    SystemInfo, Throttle, UnknownSensorKind,
 };
 pub use units::{Joules, Nanos, Watts};
 

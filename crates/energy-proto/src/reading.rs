@@ -120,8 +120,58 @@ impl Status {
     }
 }
 
+/// Why a device's clocks are lower than they could be: a set of reasons, empty if nothing holds them.
+/// The bits are those of `ThrottleReason` on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Throttle(pub u32);
+
+impl Throttle {
+    /// Software keeps the device below its power limit.
+    pub const POWER_CAP: Self = Self(1);
+    /// It is too hot.
+    pub const THERMAL: Self = Self(2);
+    /// The hardware protects itself.
+    pub const HARDWARE_SLOWDOWN: Self = Self(4);
+    /// An external signal, as from the power supply.
+    pub const POWER_BRAKE: Self = Self(8);
+    /// It is kept in step with other devices.
+    pub const SYNC_BOOST: Self = Self(16);
+    /// The clocks were set by somebody.
+    pub const CLOCK_SETTING: Self = Self(32);
+
+    const NAMES: [(Self, &str); 6] = [
+        (Self::POWER_CAP, "power_cap"),
+        (Self::THERMAL, "thermal"),
+        (Self::HARDWARE_SLOWDOWN, "hardware_slowdown"),
+        (Self::POWER_BRAKE, "power_brake"),
+        (Self::SYNC_BOOST, "sync_boost"),
+        (Self::CLOCK_SETTING, "clock_setting"),
+    ];
+
+    /// Both sets of reasons together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all reasons of `other` are among these.
+    #[must_use]
+    pub fn includes(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The names of the reasons in files.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES
+            .into_iter()
+            .filter(move |(reason, _)| self.includes(*reason))
+            .map(|(_, name)| name)
+    }
+}
+
 /// One sensor's latest read. Every figure that isn't known is `None`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SensorReading {
     /// Index into [`Description::sensors`].
     pub sensor: u32,
@@ -151,6 +201,16 @@ pub struct SensorReading {
     pub memory_utilization_pct: Option<f64>,
     /// Number of processes that hold memory on this GPU.
     pub process_count: Option<u32>,
+    /// Share of time in which tensor cores were busy, in percent.
+    pub tensor_utilization_pct: Option<f64>,
+    /// Clock of the compute units in MHz.
+    pub compute_clock_mhz: Option<u32>,
+    /// Clock of the device's memory in MHz.
+    pub memory_clock_mhz: Option<u32>,
+    /// Why the clocks are lower than they could be.
+    pub throttle: Option<Throttle>,
+    /// The driver's own time of `power`, where it gives one.
+    pub power_at: Option<Nanos>,
     /// Trust in this read.
     pub status: Status,
 }
@@ -174,6 +234,11 @@ impl SensorReading {
             compute_utilization_pct: None,
             memory_utilization_pct: None,
             process_count: None,
+            tensor_utilization_pct: None,
+            compute_clock_mhz: None,
+            memory_clock_mhz: None,
+            throttle: None,
+            power_at: None,
             status,
         }
     }
@@ -209,7 +274,8 @@ pub struct SensorInfo {
     pub host: String,
     /// A GPU's UUID, else the path of the counter.
     pub uuid: String,
-    /// The figures it can give: `energy`, `power`, `temperature`, `memory`, `utilization`, `processes`.
+    /// The figures it can give: `energy`, `power`, `temperature`, `memory`, `utilization`, `processes`,
+    /// `tensor_utilization`, `clocks`, `throttle`.
     pub measures: Vec<String>,
     /// How often its energy counter moves, where that is known.
     #[serde(rename = "update_period_nanos", with = "crate::duration_nanos", default)]
@@ -224,6 +290,31 @@ pub struct SensorInfo {
     pub status: Status,
     /// What to do about a status that isn't ok; empty if there is nothing to do.
     pub remedy: String,
+    /// Median time of a read of the driver.
+    #[serde(rename = "read_latency_p50_nanos", with = "crate::duration_nanos", default)]
+    pub read_latency_p50: Option<Duration>,
+    /// All but one in a hundred reads take no longer.
+    #[serde(rename = "read_latency_p99_nanos", with = "crate::duration_nanos", default)]
+    pub read_latency_p99: Option<Duration>,
+    /// How old a value is when it appears, where that is known.
+    #[serde(rename = "publication_lag_nanos", with = "crate::duration_nanos", default)]
+    pub publication_lag: Option<Duration>,
+    /// The hardware's counter goes on at zero after so much.
+    #[serde(default)]
+    pub wrap_microjoules: Option<u64>,
+    /// Power is a mean over this time; zero is instantaneous.
+    #[serde(rename = "power_window_nanos", with = "crate::duration_nanos", default)]
+    pub power_window: Option<Duration>,
+    /// Mean time between two reads on a schedule of its own; `None` if it is read at each tick.
+    #[serde(rename = "read_period_nanos", with = "crate::duration_nanos", default)]
+    pub read_period: Option<Duration>,
+    /// Whether period and quantum were found by watching this counter; if not, they are documented
+    /// ones.
+    #[serde(default)]
+    pub characterized: bool,
+    /// What a reader of its figures must know, as that MIG is on; empty if nothing.
+    #[serde(default)]
+    pub note: String,
 }
 
 impl SensorInfo {
@@ -244,19 +335,33 @@ impl SensorInfo {
             power_limit: None,
             status: Status::Ok,
             remedy: String::new(),
+            read_latency_p50: None,
+            read_latency_p99: None,
+            publication_lag: None,
+            wrap_microjoules: None,
+            power_window: None,
+            read_period: None,
+            characterized: false,
+            note: String::new(),
         }
     }
 
     /// Whether this sensor has an energy counter or power that can be integrated.
     #[must_use]
     pub fn measures_energy(&self) -> bool {
-        self.measures.iter().any(|figure| figure == "energy" || figure == "power")
+        self.gives("energy") || self.gives("power")
     }
 
     /// Whether its figures are made up from a model rather than read from hardware.
     #[must_use]
     pub fn is_estimate(&self) -> bool {
         self.source == "estimate"
+    }
+
+    /// Whether it can give this figure.
+    #[must_use]
+    pub fn gives(&self, figure: &str) -> bool {
+        self.measures.iter().any(|known| known == figure)
     }
 }
 
@@ -322,4 +427,6 @@ pub struct Description {
     pub sensors: Vec<SensorInfo>,
     /// What isn't, and why.
     pub skipped: Vec<SkippedSource>,
+    /// Sampling ticks so far that came too late to be made.
+    pub missed_ticks: u64,
 }

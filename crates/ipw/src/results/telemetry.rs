@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow2::array::{Array, PrimitiveArray, Utf8Array};
 use arrow2::datatypes::{DataType, Field, Schema};
 use arrow2::types::NativeType;
-use energy_proto::{Nanos, Reading, SensorReading, Status, Watts};
+use energy_proto::{Nanos, Reading, SensorReading, Status, Throttle, Watts};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as UnknownStatus, StrDeserializer};
@@ -222,6 +222,11 @@ fn telemetry_schema() -> Schema {
         ("compute_utilization_pct", DataType::Float64),
         ("memory_utilization_pct", DataType::Float64),
         ("process_count", DataType::UInt32),
+        ("tensor_utilization_pct", DataType::Float64),
+        ("compute_clock_mhz", DataType::UInt32),
+        ("memory_clock_mhz", DataType::UInt32),
+        ("throttle_reasons", DataType::UInt32),
+        ("power_at_nanos", DataType::UInt64),
         ("status", DataType::Utf8),
     ];
     Schema::from(fields.map(|(name, data_type)| Field::new(name, data_type, true)).to_vec())
@@ -250,6 +255,11 @@ fn encode(rows: &[TelemetryRow]) -> Batch {
         primitive(rows, |row| finite(row.reading.compute_utilization_pct)),
         primitive(rows, |row| finite(row.reading.memory_utilization_pct)),
         primitive(rows, |row| row.reading.process_count),
+        primitive(rows, |row| finite(row.reading.tensor_utilization_pct)),
+        primitive(rows, |row| row.reading.compute_clock_mhz),
+        primitive(rows, |row| row.reading.memory_clock_mhz),
+        primitive(rows, |row| row.reading.throttle.map(|throttle| throttle.0)),
+        primitive(rows, |row| row.reading.power_at.map(|at| at.0)),
         text(rows, |row| row.reading.status.as_str()),
     ])
 }
@@ -326,6 +336,11 @@ fn decode_readings(
     let compute_utilization_pct = cells.primitive::<f64>();
     let memory_utilization_pct = cells.primitive::<f64>();
     let process_count = cells.primitive::<u32>();
+    let tensor_utilization_pct = cells.primitive::<f64>();
+    let compute_clock_mhz = cells.primitive::<u32>();
+    let memory_clock_mhz = cells.primitive::<u32>();
+    let throttle = cells.primitive::<u32>();
+    let power_at = cells.primitive::<u64>();
     let status = cells.text();
     let reading = |row| {
         Ok(SensorReading {
@@ -343,6 +358,11 @@ fn decode_readings(
             compute_utilization_pct: finite(compute_utilization_pct.get(row)),
             memory_utilization_pct: finite(memory_utilization_pct.get(row)),
             process_count: process_count.get(row),
+            tensor_utilization_pct: finite(tensor_utilization_pct.get(row)),
+            compute_clock_mhz: compute_clock_mhz.get(row),
+            memory_clock_mhz: memory_clock_mhz.get(row),
+            throttle: throttle.get(row).map(Throttle),
+            power_at: power_at.get(row).map(Nanos),
             status: status_named(status.get(row).ok_or(NotTelemetry::Absent("status"))?)?,
         })
     };
@@ -407,6 +427,11 @@ mod tests {
             compute_utilization_pct: Some(10.0),
             memory_utilization_pct: Some(11.0),
             process_count: Some(0),
+            tensor_utilization_pct: Some(12.0),
+            compute_clock_mhz: Some(13),
+            memory_clock_mhz: Some(14),
+            throttle: Some(Throttle::THERMAL),
+            power_at: Some(Nanos(15)),
             status: Status::PermissionDenied,
         }
     }

@@ -354,7 +354,7 @@ impl Receiver {
     }
 
     async fn receive(&mut self, client: &mut EnergyMonitorClient<Channel>) -> Result<(), String> {
-        let request = pb::StreamRequest { client_api: CLIENT_API };
+        let request = pb::StreamRequest { client_api: CLIENT_API, ..Default::default() };
         let mut stream = client
             .stream_telemetry(request)
             .await
