@@ -334,9 +334,7 @@ impl Board {
         (0..)
             .zip(&self.latest)
             .filter_map(|(sensor, latest)| match latest {
-                Some(latest) if now.since(latest.read_end) <= self.stale_after => {
-                    Some(latest.clone())
-                }
+                Some(latest) if now.since(latest.read_end) <= self.stale_after => Some(*latest),
                 Some(latest) => Some(withheld(sensor, latest)),
                 None if now.since(self.since) <= self.stale_after => None,
                 None => Some(SensorReading::empty(sensor, self.since, self.since, Status::Stale)),

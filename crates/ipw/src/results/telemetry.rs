@@ -96,7 +96,7 @@ impl TelemetryWriter {
             sequence: reading.sequence,
             at: reading.at,
             dropped: reading.dropped,
-            reading: sensor.clone(),
+            reading: *sensor,
         }));
     }
 

@@ -16,7 +16,7 @@ impl Timeline {
     /// or is older than the newest of its sensor is left out.
     pub fn push(&mut self, reading: &Reading) {
         for read in &reading.sensors {
-            self.push_read(read.clone());
+            self.push_read(*read);
         }
     }
 

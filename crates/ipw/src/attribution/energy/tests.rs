@@ -287,7 +287,7 @@ proptest! {
                     read_end: later(read.read_end),
                     changed_after: read.changed_after.map(later),
                     changed_before: read.changed_before.map(later),
-                    ..read.clone()
+                    ..*read
                 }
             })
             .collect();
