@@ -1,11 +1,68 @@
 //! When the next reading is due: absolute deadlines on the monotonic clock, so that neither a slow
 //! tick nor the time it takes makes the schedule drift.
 //!
-//! Pure: the present time is passed in.
+//! The schedule is pure: the present time is passed in. [`Clocks`] reads the host's.
 
+use std::fmt;
 use std::time::Duration;
 
 use energy_proto::Nanos;
+#[cfg(target_os = "linux")]
+use energy_proto::monotonic_now;
+
+/// The clocks that tell a suspension.
+pub struct Clocks(Box<dyn Fn() -> Duration + Send>);
+
+impl fmt::Debug for Clocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clocks")
+    }
+}
+
+impl Clocks {
+    /// A suspension lasts longer than a look at two clocks.
+    pub const TOLERANCE: Duration = Duration::from_millis(50);
+
+    /// The clocks of this host.
+    #[must_use]
+    pub fn of_this_host() -> Self {
+        Self(Box::new(time_suspended))
+    }
+
+    /// Clocks that tell these times suspended.
+    #[must_use]
+    pub fn telling(time_suspended: impl Fn() -> Duration + Send + 'static) -> Self {
+        Self(Box::new(time_suspended))
+    }
+
+    /// For how long this host has been suspended since its boot.
+    #[must_use]
+    pub fn time_suspended(&self) -> Duration {
+        (self.0)()
+    }
+}
+
+/// `CLOCK_BOOTTIME` runs on while a host is suspended, `CLOCK_MONOTONIC` doesn't.
+#[cfg(target_os = "linux")]
+fn time_suspended() -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+    loop {
+        let before = monotonic_now();
+        let Ok(boot) = clock_gettime(ClockId::CLOCK_BOOTTIME) else { return Duration::ZERO };
+        let after = monotonic_now();
+        // If this thread had to wait for a processor in between, the look tells nothing.
+        if after.since(before) < Clocks::TOLERANCE / 5 {
+            let boot = Nanos(boot.tv_sec() as u64 * 1_000_000_000 + boot.tv_nsec() as u64);
+            return boot.since(before);
+        }
+    }
+}
+
+/// Elsewhere the monotonic clock is all there is.
+#[cfg(not(target_os = "linux"))]
+fn time_suspended() -> Duration {
+    Duration::ZERO
+}
 
 /// A schedule of ticks at whole multiples of an interval from an origin.
 #[derive(Debug, Clone)]

@@ -133,6 +133,15 @@ pub enum ConfigError {
     RemoteNotAllowed(SocketAddr),
 }
 
+impl Config {
+    /// Whether everyone who can connect may see the CPU's energy at any resolution: on a Unix socket,
+    /// whose owner decides who can open it.
+    #[must_use]
+    pub fn may_see_fine_cpu(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Unix(_))
+    }
+}
+
 impl TryFrom<Cli> for Config {
     type Error = ConfigError;
 

@@ -1,19 +1,26 @@
 //! What this monitor says of itself: over the wire, and for `--describe`.
 
+mod table;
+
 use std::io::{self, Write};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use comfy_table::{Table, presets};
 use energy_proto::{
-    API, ClockAnchor, Description, GpuInfo, SensorInfo, SkippedSource, Status, SystemInfo, boot_id,
+    API, ClockAnchor, Description, GpuInfo, SensorInfo, SkippedSource, SystemInfo, boot_id,
     time_namespace,
 };
 use serde::Serialize;
 
+use crate::compose::Composer;
 use crate::config::{Config, DescribeFormat};
 use crate::discover::{Discovery, discover};
-use crate::host;
+use crate::sampler::{Outlets, Sampler, Sensors, Variant};
+use crate::{host, hub};
+
+/// A driver that doesn't answer at all is waited for no longer.
+const LONGEST_WATCH: Duration = Duration::from_secs(3);
 
 /// Describes what was found, as one start of the monitor.
 #[must_use]
@@ -40,18 +47,36 @@ pub fn description(
     }
 }
 
-/// Prints the sensors of this host on standard output.
+/// Prints the sensors of this host on standard output, after watching them for up to two seconds.
 ///
 /// # Errors
 /// If a source that was asked for can't be used, or standard output is closed.
 pub fn print(config: &Config, format: DescribeFormat) -> anyhow::Result<()> {
     let system_info = host::system_info(&config.probe.proc_root);
-    let found = discover(&config.probe, &system_info.host_name)?;
+    let mut found = discover(&config.probe, &system_info.host_name)?;
+    found.sensors = watched(&mut found, config.interval)?;
     let text = match format {
-        DescribeFormat::Table => as_table(&found),
+        DescribeFormat::Table => table::of(&found),
         DescribeFormat::Json => as_json(&found, &system_info)?,
     };
     io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+}
+
+/// The sensors with what a sampler, to which nobody listens, finds out about them.
+fn watched(found: &mut Discovery, interval: Duration) -> anyhow::Result<Vec<SensorInfo>> {
+    let sensors = Sensors::new(found.sensors.clone());
+    let composer = Composer::new(0, found.platform, ClockAnchor::now(), &found.sensors);
+    let (publisher, _hub) = hub::channel();
+    let outlets = Outlets::new(Variant { composer, publisher }, None, &found.sensors);
+    let lanes = std::mem::take(&mut found.lanes);
+    let sampler = Sampler::start(lanes, &sensors, interval, outlets)
+        .context("cannot start the sampling threads")?;
+    let began = Instant::now();
+    while !sensors.are_settled() && began.elapsed() < LONGEST_WATCH {
+        thread::sleep(Duration::from_millis(5));
+    }
+    sampler.stop();
+    Ok(sensors.now())
 }
 
 /// The description as `--describe --json` prints it.
@@ -77,35 +102,4 @@ fn as_json(found: &Discovery, system_info: &SystemInfo) -> serde_json::Result<St
         skipped: &found.skipped,
     };
     Ok(serde_json::to_string_pretty(&report)? + "\n")
-}
-
-fn as_table(found: &Discovery) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["id", "kind", "name", "source", "measures", "limit", "status", "uuid"]);
-    for info in &found.sensors {
-        table.add_row([
-            info.id.to_string(),
-            info.kind.to_string(),
-            info.name.clone(),
-            info.source.clone(),
-            info.measures.join(" "),
-            info.power_limit.map_or_else(String::new, |limit| limit.to_string()),
-            info.status.as_str().to_owned(),
-            info.uuid.clone(),
-        ]);
-    }
-    let mut text = format!("{}\n\nplatform: {}\n", table.trim_fmt(), found.platform);
-    for info in found.sensors.iter().filter(|info| info.status != Status::Ok) {
-        text += &line(&info.name, info.status.as_str(), &info.remedy);
-    }
-    for skipped in &found.skipped {
-        text += &line(&format!("{} not used", skipped.source), &skipped.reason, &skipped.remedy);
-    }
-    text
-}
-
-fn line(what: &str, why: &str, remedy: &str) -> String {
-    let arrow = if remedy.is_empty() { "" } else { "\n    -> " };
-    format!("{what}: {why}{arrow}{remedy}\n")
 }

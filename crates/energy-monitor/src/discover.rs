@@ -13,7 +13,11 @@ use crate::source::nvml::NvmlSource;
 #[cfg(target_os = "linux")]
 use crate::source::rapl_perf::PerfSource;
 use crate::source::rapl_powercap::PowercapSource;
-use crate::source::{Source, Unavailable};
+use crate::source::{Pace, Source, Unavailable};
+
+/// The quickest counters of GPUs move every 10 ms; more reads than this tell nothing, and make some
+/// consumer cards lose energy.
+const NVML_CLOSEST: Duration = Duration::from_millis(4);
 
 /// A source that was asked for and isn't there.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +31,8 @@ pub struct AskedForAndNotThere {
 pub struct Lane {
     /// The thread's name.
     pub name: &'static str,
+    /// When they are read.
+    pub pace: Pace,
     /// The sources, each with the number of its first sensor.
     pub sources: Vec<(u32, Box<dyn Source>)>,
     /// How often they have to be read, whatever the interval is.
@@ -34,8 +40,8 @@ pub struct Lane {
 }
 
 impl Lane {
-    fn named(name: &'static str) -> Self {
-        Self { name, sources: Vec::new(), read_at_least_every: None }
+    fn new(name: &'static str, pace: Pace) -> Self {
+        Self { name, pace, sources: Vec::new(), read_at_least_every: None }
     }
 }
 
@@ -93,8 +99,8 @@ impl<'a> Search<'a> {
     fn new(host: &'a str) -> Self {
         Self {
             host,
-            gpu: Lane::named("nvml"),
-            kernel: Lane::named("kernel"),
+            gpu: Lane::new("nvml", Pace::Own { closest: NVML_CLOSEST }),
+            kernel: Lane::new("kernel", Pace::Tick),
             sensors: Vec::new(),
             skipped: Vec::new(),
             gpu_info: None,

@@ -5,6 +5,7 @@
 //! (gRPC). It knows nothing of queries or models: it reports what each counter showed and when that
 //! was, and leaves it to its clients to turn counters into the energy of something.
 
+pub mod character;
 pub mod cli;
 pub mod clock;
 pub mod compose;
@@ -18,6 +19,7 @@ pub mod listen;
 pub mod logging;
 pub mod run;
 pub mod sampler;
+pub mod scheduling;
 pub mod service;
 pub mod shutdown;
 pub mod source;

@@ -1,34 +1,51 @@
-//! gRPC: Health, StreamTelemetry, Describe, and the standard `grpc.health.v1`. The only file here
-//! that speaks tonic.
+//! gRPC: Health, StreamTelemetry, Describe, the standard `grpc.health.v1`, and reflection. With its
+//! submodules the only file here that speaks tonic.
+
+mod codec;
+mod subscription;
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
-use energy_proto::pb::energy_monitor_server::{EnergyMonitor, EnergyMonitorServer};
-use energy_proto::{CLIENT_API, ClockAnchor, Description, monotonic_now, pb};
+use bytes::Bytes;
+use energy_proto::{ClockAnchor, Description, FILE_DESCRIPTOR_SET, monotonic_now, pb};
 use tokio_stream::Stream;
-use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
-use tokio_stream::wrappers::{BroadcastStream, UnixListenerStream};
+use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use crate::hub::{Hub, Message};
+use crate::hub::Hub;
 use crate::listen::Listener;
-use crate::sampler::stale_after;
+use crate::sampler::{Sensors, stale_after};
+pub use codec::ReadingCodec;
+use generated::energy_monitor_server::{EnergyMonitor, EnergyMonitorServer};
+use subscription::{Identity, Order, Subscription};
+
+#[expect(
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+mod generated {
+    tonic::include_proto!("energy.EnergyMonitor");
+}
 
 /// What subscribers may ask of this monitor.
 #[derive(Debug, Clone)]
 pub struct Monitor {
     hub: Hub,
     description: Description,
+    sensors: Sensors,
 }
 
 impl Monitor {
-    /// A monitor that streams from `hub` and describes itself so.
+    /// A monitor that streams from `hub` and describes itself so, with the sensors as they are known
+    /// at the time of the question.
     #[must_use]
-    pub fn new(hub: Hub, description: Description) -> Self {
-        Self { hub, description }
+    pub fn new(hub: Hub, description: Description, sensors: Sensors) -> Self {
+        Self { hub, description, sensors }
     }
 }
 
@@ -40,27 +57,37 @@ pub async fn serve(
     listener: Listener,
     monitor: Monitor,
     stop: impl Future<Output = ()>,
-) -> Result<(), tonic::transport::Error> {
+) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<EnergyMonitorServer<Monitor>>().await;
-    let router =
-        Server::builder().add_service(health).add_service(EnergyMonitorServer::new(monitor));
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let router = Server::builder()
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        // What tools of before 2023 ask for.
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(EnergyMonitorServer::new(monitor));
     match listener {
         Listener::Tcp(listener) => {
             // A reading is far smaller than a segment: waiting for more only delays it.
             let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            router.serve_with_incoming_shutdown(incoming, stop).await
+            router.serve_with_incoming_shutdown(incoming, stop).await?;
         }
         Listener::Unix(listener, _file) => {
             let incoming = UnixListenerStream::new(listener);
-            router.serve_with_incoming_shutdown(incoming, stop).await
+            router.serve_with_incoming_shutdown(incoming, stop).await?;
         }
     }
+    Ok(())
 }
 
 #[tonic::async_trait]
 impl EnergyMonitor for Monitor {
-    type StreamTelemetryStream = Subscription;
+    type StreamTelemetryStream = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
     async fn health(
         &self,
@@ -76,75 +103,26 @@ impl EnergyMonitor for Monitor {
     async fn stream_telemetry(
         &self,
         request: Request<pb::StreamRequest>,
-    ) -> Result<Response<Subscription>, Status> {
-        let readings =
+    ) -> Result<Response<Self::StreamTelemetryStream>, Status> {
+        let order = Order::check(&request.into_inner(), self.description.interval)
+            .map_err(Status::invalid_argument)?;
+        let subscriber =
             self.hub.subscribe().ok_or_else(|| Status::unavailable("the monitor is stopping"))?;
-        Ok(Response::new(Subscription {
-            readings: BroadcastStream::new(readings),
-            dropped: 0,
-            identity: Some(Identity::of(&self.description)),
-            identity_once: request.into_inner().client_api >= CLIENT_API,
-        }))
+        let identity = Identity::of(&self.description);
+        let subscription = Subscription::new(subscriber, order, identity);
+        Ok(Response::new(Box::pin(subscription.into_stream())))
     }
 
     async fn describe(
         &self,
         _request: Request<pb::DescribeRequest>,
     ) -> Result<Response<pb::DescribeResponse>, Status> {
-        let now = Description { anchor: ClockAnchor::now(), ..self.description.clone() };
-        Ok(Response::new(now.into()))
-    }
-}
-
-/// What the original's clients look for in every message.
-#[derive(Debug, Clone)]
-struct Identity {
-    system_info: pb::SystemInfo,
-    gpu_info: Option<pb::GpuInfo>,
-}
-
-impl Identity {
-    fn of(description: &Description) -> Self {
-        Self {
-            system_info: description.system_info.clone().into(),
-            gpu_info: description.gpu_info.clone().map(Into::into),
-        }
-    }
-}
-
-/// One subscriber's stream.
-#[derive(Debug)]
-pub struct Subscription {
-    readings: BroadcastStream<Message>,
-    dropped: u64,
-    /// Nothing once it was sent to a client that needs it once.
-    identity: Option<Identity>,
-    identity_once: bool,
-}
-
-impl Subscription {
-    fn addressed(&mut self, message: &Message) -> pb::TelemetryReading {
-        let identity =
-            if self.identity_once { self.identity.take() } else { self.identity.clone() };
-        let (system_info, gpu_info) = match identity {
-            Some(identity) => (Some(identity.system_info), identity.gpu_info),
-            None => (None, None),
+        let now = Description {
+            anchor: ClockAnchor::now(),
+            sensors: self.sensors.now(),
+            missed_ticks: self.sensors.missed_ticks(),
+            ..self.description.clone()
         };
-        let reading = pb::TelemetryReading::clone(message);
-        pb::TelemetryReading { dropped: self.dropped, system_info, gpu_info, ..reading }
-    }
-}
-
-impl Stream for Subscription {
-    type Item = Result<pb::TelemetryReading, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            match ready!(Pin::new(&mut self.readings).poll_next(context)) {
-                Some(Ok(message)) => return Poll::Ready(Some(Ok(self.addressed(&message)))),
-                Some(Err(BroadcastStreamRecvError::Lagged(lost))) => self.dropped += lost,
-                None => return Poll::Ready(None),
-            }
-        }
+        Ok(Response::new(now.into()))
     }
 }

@@ -50,9 +50,9 @@ impl Shutdown {
     }
 
     /// Waits for the first order to stop.
-    pub async fn requested(mut self) -> Reason {
+    pub async fn requested(&mut self) -> Reason {
         let parent = async {
-            match self.parent {
+            match &mut self.parent {
                 // An error means that the watching thread is gone: no parent to be seen either.
                 Some(gone) => gone.await.unwrap_or(()),
                 None => std::future::pending().await,

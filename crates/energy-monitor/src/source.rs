@@ -8,6 +8,10 @@ pub mod nvml;
 pub mod rapl_perf;
 pub mod rapl_powercap;
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
 use energy_proto::{Nanos, SensorInfo, SensorReading, monotonic_now};
@@ -70,6 +74,33 @@ fn timed<T>(read: impl FnOnce() -> T) -> (T, Nanos, Nanos) {
     let start = monotonic_now();
     let answer = read();
     (answer, start, monotonic_now())
+}
+
+/// A file of procfs that stays open and is read anew each time, into the same room.
+struct ProcFile {
+    file: File,
+    text: Vec<u8>,
+}
+
+impl ProcFile {
+    /// No file that is read here tells what it is read for later than this.
+    const LONGEST: usize = 16 << 10;
+
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::open(path)?, text: vec![0; Self::LONGEST] })
+    }
+
+    /// Its text now; nothing if it can't be read.
+    fn read(&mut self) -> Option<&str> {
+        let mut length = 0;
+        while length < self.text.len() {
+            match self.file.read_at(&mut self.text[length..], length as u64).ok()? {
+                0 => break,
+                more => length += more,
+            }
+        }
+        std::str::from_utf8(&self.text[..length]).ok()
+    }
 }
 
 /// Temperature, memory and utilisation: they change no faster, and each costs a call.

@@ -25,6 +25,12 @@ pub struct Sums {
     pub gpu_compute_utilization_pct: Option<f64>,
     /// Mean over GPUs.
     pub gpu_memory_utilization_pct: Option<f64>,
+    /// Mean over GPUs.
+    pub gpu_tensor_utilization_pct: Option<f64>,
+    /// Of all neural engines.
+    pub ane_power: Option<Watts>,
+    /// Of all neural engines, since their first read.
+    pub ane_energy: Option<Joules>,
     /// Of packages and their memory.
     pub cpu_power: Option<Watts>,
     /// Of packages and their memory, since their first read.
@@ -38,6 +44,7 @@ pub struct Sums {
 pub struct Totals {
     gpus: Group,
     cpu: Group,
+    ane: Group,
     memory: Group,
 }
 
@@ -80,29 +87,31 @@ impl Totals {
         Self {
             gpus: Group::of(sensors, &[SensorKind::Gpu]),
             cpu: Group::of(sensors, &[SensorKind::CpuPackage, SensorKind::Dram]),
+            ane: Group::of(sensors, &[SensorKind::Ane]),
             memory: Group::of(sensors, &[SensorKind::Memory]),
         }
     }
 
     /// Takes the readings of a tick and gives its sums.
     pub fn observe(&mut self, readings: &[SensorReading]) -> Sums {
-        for group in [&mut self.gpus, &mut self.cpu, &mut self.memory] {
+        for group in [&mut self.gpus, &mut self.cpu, &mut self.ane, &mut self.memory] {
             group.observe(readings);
         }
         let gpus = &self.gpus;
         Sums {
-            gpu_power: gpus.sum(|gpu| gpu.power.map(|power| power.0)).map(Watts),
+            gpu_power: gpus.sum(|gpu| gpu.now?.power.map(|power| power.0)).map(Watts),
             gpu_energy: gpus.energy(),
-            gpu_temperature_celsius: gpus
-                .known(|gpu| gpu.temperature_celsius)
-                .and_then(|known| known.into_iter().reduce(f64::max)),
-            gpu_memory_used_mib: gpus.sum(|gpu| mib(gpu.memory_used_bytes)),
-            gpu_memory_total_mib: gpus.sum(|gpu| mib(gpu.memory_total_bytes)),
-            gpu_compute_utilization_pct: gpus.mean(|gpu| gpu.compute_utilization_pct),
-            gpu_memory_utilization_pct: gpus.mean(|gpu| gpu.memory_utilization_pct),
+            gpu_temperature_celsius: gpus.fold(f64::max, |gpu| gpu.now?.temperature_celsius),
+            gpu_memory_used_mib: gpus.sum(|gpu| mib(gpu.now?.memory_used_bytes)),
+            gpu_memory_total_mib: gpus.sum(|gpu| mib(gpu.now?.memory_total_bytes)),
+            gpu_compute_utilization_pct: gpus.mean(|gpu| gpu.now?.compute_utilization_pct),
+            gpu_memory_utilization_pct: gpus.mean(|gpu| gpu.now?.memory_utilization_pct),
+            gpu_tensor_utilization_pct: gpus.mean(|gpu| gpu.now?.tensor_utilization_pct),
+            ane_power: self.ane.power(),
+            ane_energy: self.ane.energy(),
             cpu_power: self.cpu.power(),
             cpu_energy: self.cpu.energy(),
-            host_memory_used_mib: self.memory.sum(|memory| mib(memory.memory_used_bytes)),
+            host_memory_used_mib: self.memory.sum(|memory| mib(memory.now?.memory_used_bytes)),
         }
     }
 }
@@ -124,32 +133,31 @@ impl Group {
         }
     }
 
-    /// A figure of every member; nothing if one lacks it or there is none.
-    fn known(&self, figure: impl Fn(&SensorReading) -> Option<f64>) -> Option<Vec<f64>> {
-        self.of_each(|member| member.now.as_ref().and_then(&figure))
+    /// A figure of every member, put together; nothing if one lacks it or there is none.
+    fn fold(
+        &self,
+        together: impl Fn(f64, f64) -> f64,
+        figure: impl Fn(&Member) -> Option<f64>,
+    ) -> Option<f64> {
+        let mut figures = self.members.iter().map(figure);
+        let first = figures.next()??;
+        figures.try_fold(first, |before, figure| Some(together(before, figure?)))
     }
 
-    fn of_each(&self, figure: impl Fn(&Member) -> Option<f64>) -> Option<Vec<f64>> {
-        if self.members.is_empty() {
-            return None;
-        }
-        self.members.iter().map(figure).collect()
+    fn sum(&self, figure: impl Fn(&Member) -> Option<f64>) -> Option<f64> {
+        self.fold(|a, b| a + b, figure)
     }
 
-    fn sum(&self, figure: impl Fn(&SensorReading) -> Option<f64>) -> Option<f64> {
-        Some(self.known(figure)?.into_iter().sum())
-    }
-
-    fn mean(&self, figure: impl Fn(&SensorReading) -> Option<f64>) -> Option<f64> {
+    fn mean(&self, figure: impl Fn(&Member) -> Option<f64>) -> Option<f64> {
         Some(self.sum(figure)? / self.members.len() as f64)
     }
 
     fn energy(&self) -> Option<Joules> {
-        Some(Joules(self.of_each(|member| Some(member.energy()?.0))?.into_iter().sum()))
+        self.sum(|member| Some(member.energy()?.0)).map(Joules)
     }
 
     fn power(&self) -> Option<Watts> {
-        Some(Watts(self.of_each(|member| Some(member.power?.0))?.into_iter().sum()))
+        self.sum(|member| Some(member.power?.0)).map(Watts)
     }
 }
 
@@ -159,7 +167,7 @@ impl Member {
     }
 
     fn observe(&mut self, reading: Option<&SensorReading>) {
-        self.now = reading.cloned();
+        self.now = reading.copied();
         let point = reading.and_then(|reading| {
             Some(Point {
                 microjoules: reading.energy_microjoules?,
@@ -185,7 +193,7 @@ impl Member {
 
     /// Energy since the first read, if there is a value now and nothing was lost between.
     fn energy(&self) -> Option<Joules> {
-        let now = self.now.as_ref()?.energy_microjoules?;
+        let now = self.now?.energy_microjoules?;
         let since_first = now.checked_sub(self.first?.microjoules)?;
         self.continuous.then(|| Joules::from_microjoules(since_first))
     }

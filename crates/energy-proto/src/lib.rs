@@ -22,6 +22,11 @@ pub mod pb {
     tonic::include_proto!("energy");
 }
 
+/// The contract as a `FileDescriptorSet`, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("energy");
+
+pub use prost::Message;
+
 pub use clock::{ClockAnchor, boot_id, monotonic_now, time_namespace};
 pub use convert::MalformedReading;
 pub use reading::{

@@ -5,18 +5,18 @@
 //! Opt-in only. The busy share is that of all CPUs together from `/proc/stat`, which moves in steps
 //! of 10 ms of CPU time.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use energy_proto::{
     Joules, Nanos, SensorInfo, SensorKind, SensorReading, Status, Watts, monotonic_now,
 };
 
-use super::{Source, Unavailable, epoch_of_this_start, timed};
+use super::{ProcFile, Source, Unavailable, epoch_of_this_start, timed};
 
 /// The CPU's estimated energy since this source was opened.
 pub struct EstimateSource {
     path: PathBuf,
+    stat: ProcFile,
     tdp: Watts,
     energy: Joules,
     epoch: u32,
@@ -39,11 +39,13 @@ impl EstimateSource {
     /// If it can't be read or lacks the CPU's times.
     pub fn open(proc_root: &Path, tdp: Watts) -> Result<Self, Unavailable> {
         let path = proc_root.join("stat");
-        let last = read_cpu_time(&path).ok_or_else(|| {
-            Unavailable::new(format!("{} has no times of the CPU", path.display()), "")
-        })?;
+        let unavailable =
+            || Unavailable::new(format!("{} has no times of the CPU", path.display()), "");
+        let mut stat = ProcFile::open(&path).map_err(|_| unavailable())?;
+        let last = stat.read().and_then(cpu_time).ok_or_else(unavailable)?;
         Ok(Self {
             path,
+            stat,
             tdp,
             energy: Joules(0.0),
             epoch: epoch_of_this_start(),
@@ -76,7 +78,7 @@ impl Source for EstimateSource {
     }
 
     fn read(&mut self, readings: &mut Vec<SensorReading>) {
-        let (now, start, end) = timed(|| read_cpu_time(&self.path));
+        let (now, start, end) = timed(|| self.stat.read().and_then(cpu_time));
         let Some(now) = now else {
             readings.push(SensorReading::empty(0, start, end, Status::Lost));
             return;
@@ -99,17 +101,14 @@ fn busy_share(before: CpuTime, now: CpuTime) -> Option<f64> {
     Some(busy as f64 / total as f64)
 }
 
-fn read_cpu_time(path: &Path) -> Option<CpuTime> {
-    cpu_time(&fs::read_to_string(path).ok()?)
-}
-
 /// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal, and the
 /// guests' times, which are within user and nice. Stolen time is another machine's work.
 fn cpu_time(stat: &str) -> Option<CpuTime> {
     let fields = stat.lines().next()?.strip_prefix("cpu ")?;
-    let ticks: Vec<u64> =
-        fields.split_whitespace().take(8).map(|tick| tick.parse().ok()).collect::<Option<_>>()?;
-    let [user, nice, system, idle, iowait, irq, softirq, steal] = ticks.try_into().ok()?;
+    let mut ticks = fields.split_whitespace().map(|tick| tick.parse::<u64>().ok());
+    let mut next = || ticks.next()?;
+    let [user, nice, system, idle] = [next()?, next()?, next()?, next()?];
+    let [iowait, irq, softirq, steal] = [next()?, next()?, next()?, next()?];
     let busy = [user, nice, system, irq, softirq].into_iter().try_fold(0, u64::checked_add)?;
     let total = [idle, iowait, steal].into_iter().try_fold(busy, u64::checked_add)?;
     Some(CpuTime { busy, total })
@@ -123,6 +122,7 @@ mod tests {
     fn source(last: CpuTime) -> EstimateSource {
         EstimateSource {
             path: PathBuf::new(),
+            stat: ProcFile::open(Path::new("/dev/null")).unwrap(),
             tdp: Watts(60.0),
             energy: Joules(0.0),
             epoch: 1,

@@ -1,16 +1,16 @@
 //! The host's main memory from `/proc/meminfo`: occupied is what isn't available for new programs.
 //! No energy. Bytes.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use energy_proto::{SensorInfo, SensorKind, SensorReading, Status, monotonic_now};
 
-use super::{Paced, SLOW_FIGURES_PERIOD, Source, Unavailable, timed};
+use super::{Paced, ProcFile, SLOW_FIGURES_PERIOD, Source, Unavailable, timed};
 
 /// The host's main memory.
 pub struct MemorySource {
     path: PathBuf,
+    meminfo: ProcFile,
     latest: Paced<SensorReading>,
 }
 
@@ -27,13 +27,14 @@ impl MemorySource {
     /// If it isn't there or lacks the two figures.
     pub fn open(proc_root: &Path) -> Result<Self, Unavailable> {
         let path = proc_root.join("meminfo");
-        let text = fs::read_to_string(&path)
-            .map_err(|error| Unavailable::new(format!("{}: {error}", path.display()), ""))?;
-        occupancy(&text).ok_or_else(|| {
+        let unreadable =
+            |error| Unavailable::new(format!("{}: {error}", path.display()), String::new());
+        let mut meminfo = ProcFile::open(&path).map_err(unreadable)?;
+        if meminfo.read().and_then(occupancy).is_none() {
             let reason = format!("{} has no MemTotal and MemAvailable", path.display());
-            Unavailable::new(reason, "")
-        })?;
-        Ok(Self { path, latest: Paced::every(SLOW_FIGURES_PERIOD) })
+            return Err(Unavailable::new(reason, ""));
+        }
+        Ok(Self { path, meminfo, latest: Paced::every(SLOW_FIGURES_PERIOD) })
     }
 }
 
@@ -48,13 +49,13 @@ impl Source for MemorySource {
     }
 
     fn read(&mut self, readings: &mut Vec<SensorReading>) {
-        readings.push(self.latest.get(monotonic_now(), || read_from(&self.path)));
+        let Self { meminfo, latest, .. } = self;
+        readings.push(latest.get(monotonic_now(), || read_from(meminfo)));
     }
 }
 
-fn read_from(path: &Path) -> SensorReading {
-    let (text, start, end) = timed(|| fs::read_to_string(path));
-    let occupancy = text.ok().and_then(|text| occupancy(&text));
+fn read_from(meminfo: &mut ProcFile) -> SensorReading {
+    let (occupancy, start, end) = timed(|| meminfo.read().and_then(occupancy));
     let status = if occupancy.is_some() { Status::Ok } else { Status::Lost };
     SensorReading {
         memory_used_bytes: occupancy.map(|memory| memory.used_bytes),
@@ -78,6 +79,7 @@ fn field_bytes(meminfo: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const MEMINFO: &str = "MemTotal:       24000 kB\nMemFree: 10 kB\nMemAvailable:   20000 kB\n";
 
@@ -101,15 +103,18 @@ mod tests {
     }
 
     #[test]
-    fn a_meminfo_that_vanishes_is_lost_and_not_the_last_value() {
+    fn a_meminfo_that_becomes_strange_is_lost_and_not_the_last_value() {
         let proc_root = tempfile::tempdir().unwrap();
         let path = proc_root.path().join("meminfo");
         fs::write(&path, MEMINFO).unwrap();
-        let before = read_from(&path);
-        fs::remove_file(&path).unwrap();
-        let after = read_from(&path);
+        let mut meminfo = ProcFile::open(&path).unwrap();
+        let before = read_from(&mut meminfo);
+        fs::write(&path, "?").unwrap();
+        let after = read_from(&mut meminfo);
         assert_eq!(before.memory_used_bytes, Some(4_000 * 1_024));
         assert_eq!((after.memory_used_bytes, after.status), (None, Status::Lost));
+        assert!(MemorySource::open(proc_root.path()).is_err());
+        fs::remove_file(&path).unwrap();
         assert!(MemorySource::open(proc_root.path()).is_err());
     }
 }

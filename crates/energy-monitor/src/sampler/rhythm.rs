@@ -1,0 +1,107 @@
+//! The rhythm in which a counter behind a driver is read.
+//!
+//! A read period that divides the refresh period never learns when the refresh falls: reading a 100 ms
+//! counter every 50 ms costs half of the accuracy, every 47 ms is as good as every 2 ms. So the period
+//! is 0.47 of the counter's own, and each read is dithered by a tenth. Reading much faster than a
+//! counter moves makes some consumer cards lose energy (Dauner et al., HotCarbon'26).
+//!
+//! Pure: the present time and the dice are passed in.
+
+use std::time::Duration;
+
+use energy_proto::Nanos;
+
+/// Share of the update period between two reads: no small fraction.
+const SHARE: f64 = 0.47;
+/// How far a read is moved at random, as a share of the period, either way.
+const DITHER: f64 = 0.1;
+/// The update period of a sensor that hasn't been seen to move.
+const USUAL_UPDATE: Duration = Duration::from_millis(100);
+
+/// A lane's rhythm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rhythm {
+    period: Duration,
+}
+
+impl Rhythm {
+    /// The rhythm for sensors of which the quickest moves every `update`. A subscriber sees no more
+    /// than a read each sampling interval, so slow sampling reads slowly too.
+    pub(super) fn of(update: Option<Duration>, interval: Duration, closest: Duration) -> Self {
+        let update = update.unwrap_or(USUAL_UPDATE).max(interval);
+        Self { period: update.mul_f64(SHARE).max(closest) }
+    }
+
+    /// As fast as is safe, to find out how often the sensors move.
+    pub(super) fn to_find_out(closest: Duration) -> Self {
+        Self { period: closest.mul_f64(1.0 + DITHER) }
+    }
+
+    /// Mean time between two reads.
+    pub(super) fn period(self) -> Duration {
+        self.period
+    }
+
+    /// When to read next, after a read that was due at `due`; `dice` is from 0 to 1. A read that is
+    /// late already isn't made up for.
+    pub(super) fn next(self, due: Nanos, now: Nanos, dice: f64) -> Nanos {
+        let step = self.period.mul_f64(1.0 - DITHER + 2.0 * DITHER * dice);
+        let next = due + step;
+        if next > now { next } else { now + step }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLOSEST: Duration = Duration::from_millis(4);
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_counter_is_read_a_little_more_than_twice_in_its_period() {
+        let rhythm = |update, interval| Rhythm::of(update, ms(interval), CLOSEST).period();
+        assert_eq!(rhythm(Some(ms(100)), 50), ms(47));
+        assert_eq!(rhythm(Some(ms(100)), 1), ms(47), "a fast tick doesn't read it faster");
+        assert_eq!(rhythm(None, 1), ms(47));
+        assert_eq!(rhythm(Some(ms(20)), 1), Duration::from_micros(9_400));
+        assert_eq!(rhythm(Some(ms(5)), 1), CLOSEST, "never faster than is safe");
+        assert_eq!(rhythm(Some(ms(100)), 1_000), ms(470));
+    }
+
+    #[test]
+    fn reads_are_spread_around_the_period_and_never_closer_than_is_safe() {
+        let rhythm = Rhythm::to_find_out(CLOSEST);
+        let at = Nanos(1_000_000_000);
+        assert!(rhythm.next(at, at, 0.0).since(at) >= CLOSEST.mul_f64(0.98));
+        let usual = Rhythm::of(Some(ms(100)), ms(50), CLOSEST);
+        let steps = [0.0, 0.5, 1.0].map(|dice| usual.next(at, at, dice).since(at));
+        assert!(steps[0] < ms(43) && steps[2] > ms(51), "{steps:?}");
+        assert!(steps[1].abs_diff(ms(47)) < Duration::from_micros(1));
+    }
+
+    #[test]
+    fn a_late_read_does_not_move_the_rhythm_and_a_missed_one_is_not_made_up_for() {
+        let rhythm = Rhythm::of(Some(ms(100)), ms(50), CLOSEST);
+        let due = Nanos(1_000_000_000);
+        assert_eq!(rhythm.next(due, due + ms(5), 0.5), rhythm.next(due, due, 0.5));
+        let hung = due + ms(500);
+        assert!(rhythm.next(due, hung, 0.5) > hung);
+    }
+
+    #[test]
+    fn the_reads_of_a_second_fall_on_all_phases_of_the_refresh() {
+        let rhythm = Rhythm::of(Some(ms(100)), ms(50), CLOSEST);
+        let mut due = Nanos(0);
+        let mut phases = [0; 10];
+        for n in 0..400_u64 {
+            // A poor man's dice, without a pattern of two or five.
+            due = rhythm.next(due, due, (n * 617 % 1_000) as f64 / 1_000.0);
+            phases[(due.0 / 10_000_000 % 10) as usize] += 1;
+        }
+        assert!(phases.iter().all(|hits| *hits > 20), "{phases:?}");
+    }
+}
