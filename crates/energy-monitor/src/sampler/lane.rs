@@ -10,7 +10,7 @@ use energy_proto::{Nanos, SensorReading, monotonic_now};
 use tracing::{info, warn};
 
 use super::reader::Reader;
-use super::rhythm::Rhythm;
+use super::rhythm::{Rhythm, groups};
 use super::{Sensors, stale_after};
 use crate::discover::Lane;
 use crate::scheduling::be_punctual;
@@ -31,8 +31,8 @@ pub(super) struct Latest {
 }
 
 impl Latest {
-    /// Copies the latest reads into `readings`, which keeps those of before if the lane is just
-    /// writing: the tick never waits.
+    /// Puts the latest reads into `readings`; none if the lane is just writing: the tick never
+    /// waits.
     pub(super) fn copy_into(&mut self, readings: &mut Vec<SensorReading>, now: Nanos) {
         readings.clear();
         match self.readings.try_lock() {
@@ -83,9 +83,8 @@ impl LaneThread {
         let run = Run {
             reader,
             pace: lane.pace,
+            outlet: Outlet { readings: Vec::new(), published: Arc::clone(&latest.readings) },
             interval,
-            readings: Vec::new(),
-            published: Arc::clone(&latest.readings),
             stopping,
         };
         let thread =
@@ -119,10 +118,36 @@ impl LaneThread {
 struct Run {
     reader: Reader,
     pace: Pace,
+    outlet: Outlet,
     interval: Duration,
+    stopping: Arc<AtomicBool>,
+}
+
+/// Where reads are left for the tick.
+struct Outlet {
+    /// Room for reads, used again.
     readings: Vec<SensorReading>,
     published: Arc<Mutex<Vec<SensorReading>>>,
-    stopping: Arc<AtomicBool>,
+}
+
+impl Outlet {
+    fn read(&mut self, reader: &mut Reader) {
+        reader.read(&mut self.readings);
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        for reading in &self.readings {
+            match published.iter_mut().find(|old| old.sensor == reading.sensor) {
+                Some(old) => *old = *reading,
+                None => published.push(*reading),
+            }
+        }
+    }
+}
+
+/// Sources that are read together.
+struct Group {
+    reader: Reader,
+    rhythm: Rhythm,
+    due: Nanos,
 }
 
 impl Run {
@@ -135,8 +160,8 @@ impl Run {
             }
             Pace::Stream => {
                 self.reader.settle();
-                while !self.is_stopping() {
-                    self.read();
+                while !is_set(&self.stopping) {
+                    self.outlet.read(&mut self.reader);
                 }
             }
             Pace::Tick => unreachable!("such sources are read by the tick"),
@@ -149,50 +174,52 @@ impl Run {
         let rhythm = Rhythm::to_find_out(closest);
         let mut due = began;
         while self.reader.is_finding_out() && monotonic_now().since(began) < FINDING_OUT {
-            if !self.wait_until(due) {
+            if !wait_until(due, &self.stopping) {
                 return;
             }
-            self.read();
+            self.outlet.read(&mut self.reader);
             due = rhythm.next(due, monotonic_now(), fastrand::f64());
         }
     }
 
-    fn read_in_rhythm(&mut self, closest: Duration) {
-        let rhythm = Rhythm::of(self.reader.settle(), self.interval, closest);
-        self.reader.describe_period(rhythm.period());
-        let mut due = monotonic_now();
-        while self.wait_until(due) {
-            self.read();
-            due = rhythm.next(due, monotonic_now(), fastrand::f64());
-        }
-    }
-
-    fn read(&mut self) {
-        self.reader.read(&mut self.readings);
-        // A source that waits for news may have none.
-        if self.readings.is_empty() {
-            return;
-        }
-        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        published.clear();
-        published.extend_from_slice(&self.readings);
-    }
-
-    /// False if it is to stop.
-    fn wait_until(&self, due: Nanos) -> bool {
-        loop {
-            if self.is_stopping() {
-                return false;
+    /// Reads each source as its own update period asks for.
+    fn read_in_rhythm(mut self, closest: Duration) {
+        let periods = self.reader.settle();
+        let places = groups(&periods);
+        let readers = self.reader.split(&places);
+        let mut groups: Vec<Group> = readers
+            .into_iter()
+            .zip(&places)
+            .map(|(reader, places)| {
+                let rhythm = Rhythm::of(periods[places[0]], self.interval, closest);
+                reader.describe_period(rhythm.period());
+                Group { reader, rhythm, due: monotonic_now() }
+            })
+            .collect();
+        while let Some(group) = groups.iter_mut().min_by_key(|group| group.due) {
+            if !wait_until(group.due, &self.stopping) {
+                return;
             }
-            let left = due.since(monotonic_now());
-            if left.is_zero() {
-                return true;
-            }
-            thread::park_timeout(left);
+            self.outlet.read(&mut group.reader);
+            group.due = group.rhythm.next(group.due, monotonic_now(), fastrand::f64());
         }
     }
+}
 
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+/// False if the thread is to stop before.
+fn wait_until(due: Nanos, stopping: &AtomicBool) -> bool {
+    loop {
+        if is_set(stopping) {
+            return false;
+        }
+        let left = due.since(monotonic_now());
+        if left.is_zero() {
+            return true;
+        }
+        thread::park_timeout(left);
     }
+}
+
+fn is_set(stopping: &AtomicBool) -> bool {
+    stopping.load(Ordering::Acquire)
 }

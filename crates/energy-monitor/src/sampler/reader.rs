@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The sources that one thread reads.
 pub(super) struct Reader {
-    sources: Vec<(u32, Box<dyn Source>)>,
+    sources: Vec<Owned>,
     /// By the sensor's number.
     changes: Vec<ChangeTracker>,
     /// Sensors that are being found out about.
@@ -21,12 +21,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(sources: Vec<(u32, Box<dyn Source>)>, sensors: &Sensors) -> Self {
-        let own = |sensor: u32| {
-            sources.iter().any(|(first, source)| {
-                (*first..).zip(source.describe()).any(|(number, _)| number == sensor)
-            })
-        };
+    pub(super) fn new(sources: Vec<Owned>, sensors: &Sensors) -> Self {
+        let own = |sensor: u32| sources.iter().flat_map(numbers).any(|number| number == sensor);
         let watches: Vec<(u32, Watch)> = sensors
             .now()
             .iter()
@@ -82,29 +78,46 @@ impl Reader {
         self.watches.iter().any(|(_, watch)| !watch.has_seen_enough())
     }
 
-    /// Writes down what was found out and ends the search. Returns the shortest update period.
-    pub(super) fn settle(&mut self) -> Option<Duration> {
+    /// Writes down what was found out and ends the search. Returns, for each source, the shortest
+    /// update period of its sensors.
+    pub(super) fn settle(&mut self) -> Vec<Option<Duration>> {
         let watches = std::mem::take(&mut self.watches);
-        let characters = watches.iter().map(|(sensor, watch)| (*sensor, watch.character()));
-        let mut shortest: Option<Duration> = None;
-        for (sensor, character) in characters {
-            self.sensors.change(sensor, |info| {
-                character.describe(info);
-                shortest = shortest.into_iter().chain(info.update_period).min();
-            });
+        for (sensor, watch) in &watches {
+            let character = watch.character();
+            self.sensors.change(*sensor, |info| character.describe(info));
         }
         self.sensors.unsettled.fetch_sub(watches.len() as u64, Ordering::AcqRel);
-        shortest
+        let infos = self.sensors.now();
+        let period_of = |sensor: u32| infos.get(sensor as usize)?.update_period;
+        self.sources.iter().map(|owned| numbers(owned).filter_map(period_of).min()).collect()
+    }
+
+    /// The same sources by readers of their own, each with those whose places are named.
+    pub(super) fn split(self, places: &[Vec<usize>]) -> Vec<Self> {
+        let mut sources: Vec<Option<Owned>> = self.sources.into_iter().map(Some).collect();
+        let reader = |places: &Vec<usize>| Self {
+            sources: places.iter().filter_map(|place| sources[*place].take()).collect(),
+            changes: self.changes.clone(),
+            watches: Vec::new(),
+            sensors: self.sensors.clone(),
+        };
+        places.iter().map(reader).collect()
     }
 
     /// Says in the description how often the sensors are read.
     pub(super) fn describe_period(&self, period: Duration) {
-        for (first, source) in &self.sources {
-            for (sensor, _) in (*first..).zip(source.describe()) {
-                self.sensors.change(sensor, |info| info.read_period = Some(period));
-            }
+        for sensor in self.sources.iter().flat_map(numbers) {
+            self.sensors.change(sensor, |info| info.read_period = Some(period));
         }
     }
+}
+
+/// A source and the number of its first sensor.
+type Owned = (u32, Box<dyn Source>);
+
+/// The numbers of a source's sensors.
+fn numbers((first, source): &Owned) -> impl Iterator<Item = u32> + use<> {
+    (*first..).take(source.describe().len())
 }
 
 /// Whether a sensor has a rhythm of its own: made-up and replayed figures have that of their source.

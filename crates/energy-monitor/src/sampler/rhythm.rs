@@ -51,6 +51,26 @@ impl Rhythm {
     }
 }
 
+/// Puts sources together that may be read together: none is read more often than half as much again
+/// as its own period asks for. Returns the places of each group's members; those of which no period is
+/// known come first.
+pub(super) fn groups(periods: &[Option<Duration>]) -> Vec<Vec<usize>> {
+    let mut places: Vec<usize> = (0..periods.len()).collect();
+    places.sort_by_key(|place| periods[*place]);
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for place in places {
+        let fits = |group: &Vec<usize>| match (periods[group[0]], periods[place]) {
+            (Some(shortest), Some(period)) => period <= shortest.mul_f64(1.5),
+            (shortest, period) => shortest == period,
+        };
+        match groups.last_mut().filter(|group| fits(group)) {
+            Some(group) => group.push(place),
+            None => groups.push(vec![place]),
+        }
+    }
+    groups
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +123,12 @@ mod tests {
             phases[(due.0 / 10_000_000 % 10) as usize] += 1;
         }
         assert!(phases.iter().all(|hits| *hits > 20), "{phases:?}");
+    }
+
+    #[test]
+    fn sources_of_like_periods_are_read_together_and_slow_ones_not_with_fast_ones() {
+        let periods = [100, 20, 102, 0, 98, 21].map(|millis| (millis > 0).then(|| ms(millis)));
+        assert_eq!(groups(&periods), [vec![3], vec![1, 5], vec![4, 0, 2]]);
+        assert_eq!(groups(&[]), Vec::<Vec<usize>>::new());
     }
 }
