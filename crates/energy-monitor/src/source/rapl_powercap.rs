@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use energy_proto::{SensorInfo, SensorKind, SensorReading, Status, Watts};
+use energy_proto::{Nanos, SensorInfo, SensorKind, SensorReading, Status, Watts};
 
 use super::{PERFMON_REMEDY, Source, Unavailable, epoch_of_this_start, timed};
 use crate::counter::{Counter, PACKAGE_FULL_POWER, PLATFORM_FULL_POWER, longest_unread};
@@ -93,6 +93,7 @@ impl Domain {
             uuid: path.display().to_string(),
             measures: vec!["energy".to_owned()],
             update_period: Some(UPDATE_PERIOD),
+            wrap_microjoules: Some(modulus),
             status,
             remedy: remedy_for(status, &path),
             ..SensorInfo::new(0, kind, "rapl_powercap")
@@ -112,6 +113,11 @@ impl Domain {
             return SensorReading::empty(self.info.id, now, now, self.info.status);
         };
         let (raw, start, end) = timed(|| read_microjoules(file));
+        self.reading(raw, start, end)
+    }
+
+    /// What a read of the counter tells.
+    fn reading(&mut self, raw: io::Result<u64>, start: Nanos, end: Nanos) -> SensorReading {
         let counted = raw.map(|raw| self.counter.observe(raw, end));
         let status = match &counted {
             Ok(counted) if counted.reset => Status::Reset,
@@ -175,10 +181,12 @@ fn read_microjoules(file: &File) -> io::Result<u64> {
     // Twenty digits, the most that 64 bits have, and a line's end.
     let mut buffer = [0; 24];
     let length = file.read_at(&mut buffer, 0)?;
-    std::str::from_utf8(&buffer[..length])
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
+    microjoules(&buffer[..length])
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a number"))
+}
+
+fn microjoules(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
 }
 
 fn status_of(error: &io::Error) -> Status {
@@ -202,6 +210,7 @@ fn remedy_for(status: Status, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use tempfile::TempDir;
 
     const RANGE: u64 = 262_143_328_850;
@@ -260,6 +269,79 @@ mod tests {
         source.read(&mut readings);
         assert_eq!(readings[1].energy_microjoules, Some(RANGE + 21));
         assert_eq!((readings[1].epoch, readings[1].status), (readings[0].epoch, Status::Ok));
+    }
+
+    /// A package whose counter wraps at `modulus`, and the time in which it does at full power.
+    struct Package {
+        domain: Domain,
+        modulus: u64,
+        true_microjoules: u64,
+    }
+
+    /// `count` packages of two makes, each somewhere in its range.
+    fn packages(count: u64) -> Vec<Package> {
+        let root = tree(&[]);
+        (0..count)
+            .map(|number| {
+                // The ranges of units of 2^-14 J and 2^-16 J.
+                let modulus = [RANGE + 1, 65_532_610_988][(number % 2) as usize];
+                let zone = root.path().join(format!("intel-rapl:{number}"));
+                fs::create_dir_all(&zone).unwrap();
+                fs::write(zone.join("name"), format!("package-{number}\n")).unwrap();
+                fs::write(zone.join("max_energy_range_uj"), format!("{}\n", modulus - 1)).unwrap();
+                fs::write(zone.join("energy_uj"), "0\n").unwrap();
+                Package {
+                    domain: Domain::open(&zone).unwrap(),
+                    modulus,
+                    true_microjoules: number * 7_654_321_001 % modulus,
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_thousand_wraps_of_one_to_eight_packages_are_exact_to_the_microjoule() {
+        for count in 1..=8 {
+            let mut packages = packages(count);
+            let (mut now, mut steps) = (Nanos(1_000_000_000), 0_u64);
+            let mut firsts = Vec::new();
+            let mut measured = Vec::new();
+            while packages.iter().any(|package| package.true_microjoules / package.modulus < 1_000)
+            {
+                measured.clear();
+                for (package, number) in packages.iter_mut().zip(1_u64..) {
+                    let shown = format!("{}\n", package.true_microjoules % package.modulus);
+                    let raw = microjoules(shown.as_bytes()).unwrap();
+                    let reading = package.domain.reading(Ok(raw), now, now);
+                    assert_eq!(reading.status, Status::Ok);
+                    let energy = reading.energy_microjoules.unwrap();
+                    if steps == 0 {
+                        firsts.push((energy, package.true_microjoules));
+                    }
+                    measured.push((energy, package.true_microjoules));
+                    // As long as a read may be away, at up to full power.
+                    let milliwatts = (steps * 7_919 + number * 104_729) % 2_000_000;
+                    package.true_microjoules += milliwatts * 8 * 1_000;
+                }
+                now = now + Duration::from_secs(8);
+                steps += 1;
+            }
+            // Each on its own, and so their sum.
+            for ((first, true_first), (last, true_last)) in firsts.iter().zip(&measured) {
+                assert_eq!(last - first, true_last - true_first, "{count} packages");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_in_place_of_a_counter_makes_it_panic(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let number = microjoules(&text);
+            let digits: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+            if number.is_some() {
+                prop_assert!(digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'+' || !byte.is_ascii()));
+            }
+        }
     }
 
     #[test]
