@@ -1,6 +1,7 @@
 //! Whole-program tests: both real binaries against fakes that are real parts.
 mod client;
 mod fake_server;
+mod hwmon;
 mod monitor;
 mod profile;
 mod python;

@@ -3,6 +3,7 @@
 
 pub mod fake_nvml;
 pub mod fake_server;
+pub mod hwmon_tree;
 pub mod llama_server;
 pub mod monitor;
 pub mod profile;

@@ -32,7 +32,7 @@ pub struct Cli {
           value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub collection_interval_ms: u64,
 
-    /// What to read: `auto` for every counter found here, or a list of nvml, rapl, estimate
+    /// What to read: `auto` for every counter found here, or a list of nvml, rapl, hwmon, estimate
     ///
     /// A source that is named must be there. `estimate` makes figures up from the CPU's busy share
     /// and --tdp-watts; `auto` never chooses it.

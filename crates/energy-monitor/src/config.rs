@@ -17,12 +17,14 @@ pub enum SourceName {
     Nvml,
     /// CPU packages and memory through RAPL, by perf or by powercap.
     Rapl,
+    /// AMD and Intel GPUs and Jetsons through DRM and hwmon.
+    Hwmon,
     /// Figures made up from the CPU's busy share.
     Estimate,
 }
 
 impl SourceName {
-    const ALL: [Self; 3] = [Self::Nvml, Self::Rapl, Self::Estimate];
+    const ALL: [Self; 4] = [Self::Nvml, Self::Rapl, Self::Hwmon, Self::Estimate];
 
     /// The name on the command line.
     #[must_use]
@@ -30,6 +32,7 @@ impl SourceName {
         match self {
             Self::Nvml => "nvml",
             Self::Rapl => "rapl",
+            Self::Hwmon => "hwmon",
             Self::Estimate => "estimate",
         }
     }
@@ -193,7 +196,9 @@ pub fn parse_selection(text: &str) -> Result<Selection, String> {
     for part in text.split(',') {
         let name =
             SourceName::ALL.into_iter().find(|name| name.as_str() == part).ok_or_else(|| {
-                format!("no source is called `{part}`: auto, or a list of nvml, rapl, estimate")
+                format!(
+                    "no source is called `{part}`: auto, or a list of nvml, rapl, hwmon, estimate"
+                )
             })?;
         if !names.contains(&name) {
             names.push(name);

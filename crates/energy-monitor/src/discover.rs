@@ -8,6 +8,7 @@ use energy_proto::{GpuInfo, SensorInfo, SensorKind, SkippedSource, Status};
 
 use crate::config::{Probe, Selection, SourceName};
 use crate::source::estimate::EstimateSource;
+use crate::source::hwmon::{self, HwmonSource};
 use crate::source::memory::MemorySource;
 use crate::source::nvml::NvmlSource;
 #[cfg(target_os = "linux")]
@@ -73,6 +74,10 @@ pub fn discover(probe: &Probe, host: &str) -> Result<Discovery, AskedForAndNotTh
         search.rapl(probe);
         search.check(probe, SourceName::Rapl)?;
     }
+    if wanted(probe, SourceName::Hwmon) {
+        search.hwmon(probe);
+        search.check(probe, SourceName::Hwmon)?;
+    }
     search.estimate(probe);
     search.check(probe, SourceName::Estimate)?;
     search.memory(probe);
@@ -88,6 +93,8 @@ struct Search<'a> {
     host: &'a str,
     /// Drivers of GPUs, which may hang in a call.
     gpu: Lane,
+    /// Files of GPUs' drivers, which may hang too.
+    hwmon: Lane,
     /// Files of the kernel, which don't.
     kernel: Lane,
     sensors: Vec<SensorInfo>,
@@ -101,6 +108,7 @@ impl<'a> Search<'a> {
             host,
             gpu: Lane::new("nvml", Pace::Own { closest: NVML_CLOSEST }),
             kernel: Lane::new("kernel", Pace::Tick),
+            hwmon: Lane::new("hwmon", Pace::Own { closest: hwmon::CLOSEST }),
             sensors: Vec::new(),
             skipped: Vec::new(),
             gpu_info: None,
@@ -115,6 +123,21 @@ impl<'a> Search<'a> {
                 self.gpu.sources.push((first, Box::new(source)));
             }
             Err(error) => self.skip("nvml", error),
+        }
+    }
+
+    fn hwmon(&mut self, probe: &Probe) {
+        match HwmonSource::open(&probe.sysfs_root) {
+            Ok(source) => {
+                for left_out in source.left_out() {
+                    self.skip("hwmon", left_out.clone());
+                }
+                self.gpu_info = self.gpu_info.take().or_else(|| source.first_gpu());
+                self.hwmon.read_at_least_every = source.read_at_least_every();
+                let first = self.number(&source);
+                self.hwmon.sources.push((first, Box::new(source)));
+            }
+            Err(error) => self.skip("hwmon", error),
         }
     }
 
@@ -200,7 +223,7 @@ impl<'a> Search<'a> {
     }
 
     fn finish(self) -> Discovery {
-        let lanes = [self.gpu, self.kernel];
+        let lanes = [self.gpu, self.hwmon, self.kernel];
         Discovery {
             platform: platform(&self.sensors),
             lanes: lanes.into_iter().filter(|lane| !lane.sources.is_empty()).collect(),
@@ -236,6 +259,12 @@ fn platform(sensors: &[SensorInfo]) -> &'static str {
     };
     if gives(SensorKind::Gpu, "nvml") {
         "nvidia"
+    } else if gives(SensorKind::Gpu, "hwmon_amd") || gives(SensorKind::Soc, "hwmon_amd") {
+        "amd"
+    } else if gives(SensorKind::Gpu, "hwmon_intel") {
+        "intel"
+    } else if gives(SensorKind::Soc, "hwmon_jetson") {
+        "jetson"
     } else if gives(SensorKind::CpuPackage, "rapl") {
         "rapl"
     } else if gives(SensorKind::CpuPackage, "estimate") {
@@ -282,7 +311,7 @@ mod tests {
             (SensorKind::Memory, "here")
         );
         let skipped: Vec<_> = found.skipped.iter().map(|skipped| skipped.source.as_str()).collect();
-        assert_eq!(skipped, ["nvml", "rapl_perf", "rapl_powercap", "estimate"]);
+        assert_eq!(skipped, ["nvml", "rapl_perf", "rapl_powercap", "hwmon", "estimate"]);
     }
 
     #[test]
@@ -299,7 +328,7 @@ mod tests {
     #[test]
     fn a_source_that_was_asked_for_and_is_not_there_is_an_error_with_its_remedy() {
         let empty = tempfile::tempdir().unwrap();
-        for name in [SourceName::Nvml, SourceName::Rapl] {
+        for name in [SourceName::Nvml, SourceName::Rapl, SourceName::Hwmon] {
             let asked = discover(&probe(Selection::Only(vec![name]), empty.path()), "");
             let error = asked.err().unwrap().to_string();
             assert!(error.contains(name.as_str()), "{error}");

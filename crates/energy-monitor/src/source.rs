@@ -2,6 +2,7 @@
 //! behind it.
 
 pub mod estimate;
+pub mod hwmon;
 pub mod memory;
 pub mod nvml;
 #[cfg(target_os = "linux")]
@@ -107,6 +108,7 @@ impl ProcFile {
 const SLOW_FIGURES_PERIOD: Duration = Duration::from_millis(100);
 
 /// A figure that is read at most once in a period.
+#[derive(Debug)]
 struct Paced<T> {
     period: Duration,
     /// The last read and when the next is due.

@@ -176,7 +176,7 @@ impl Member {
             })
         });
         let Some(point) = point else {
-            self.power = None;
+            self.power = reading.and_then(|reading| reading.power);
             return;
         };
         if self.last == Some(point) {
@@ -246,6 +246,15 @@ mod tests {
         assert_eq!(sums.gpu_power, None);
         let sums = totals.observe(&[gpu(0, Some(100.0), 40.0)]);
         assert_eq!((sums.gpu_power, sums.gpu_energy), (None, None));
+    }
+
+    #[test]
+    fn a_gpu_without_a_counter_has_power_and_no_energy() {
+        let mut totals = Totals::over(&[info(0, SensorKind::Gpu)]);
+        let mut counterless = gpu(0, Some(100.0), 40.0);
+        counterless.energy_microjoules = None;
+        let sums = totals.observe(&[counterless]);
+        assert_eq!((sums.gpu_power, sums.gpu_energy), (Some(Watts(100.0)), None));
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl LaneThread {
         let run = Run {
             reader,
             pace: lane.pace,
+            longest_unread: lane.read_at_least_every,
             outlet: Outlet { readings: Vec::new(), published: Arc::clone(&latest.readings) },
             interval,
             stopping,
@@ -118,6 +119,8 @@ impl LaneThread {
 struct Run {
     reader: Reader,
     pace: Pace,
+    /// How often it has to be read, whatever the interval is.
+    longest_unread: Option<Duration>,
     outlet: Outlet,
     interval: Duration,
     stopping: Arc<AtomicBool>,
@@ -191,7 +194,8 @@ impl Run {
             .into_iter()
             .zip(&places)
             .map(|(reader, places)| {
-                let rhythm = Rhythm::of(periods[places[0]], self.interval, closest);
+                let rhythm = Rhythm::of(periods[places[0]], self.interval, closest)
+                    .at_most(self.longest_unread);
                 reader.describe_period(rhythm.period());
                 Group { reader, rhythm, due: monotonic_now() }
             })

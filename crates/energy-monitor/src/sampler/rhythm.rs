@@ -37,6 +37,12 @@ impl Rhythm {
         Self { period: closest.mul_f64(1.0 + DITHER) }
     }
 
+    /// The same with no more than `longest` between two reads: a counter could wrap unseen.
+    pub(super) fn at_most(self, longest: Option<Duration>) -> Self {
+        let longest = longest.map(|longest| longest.mul_f64(1.0 - DITHER));
+        Self { period: longest.map_or(self.period, |longest| self.period.min(longest)) }
+    }
+
     /// Mean time between two reads.
     pub(super) fn period(self) -> Duration {
         self.period
@@ -90,6 +96,8 @@ mod tests {
         assert_eq!(rhythm(Some(ms(20)), 1), Duration::from_micros(9_400));
         assert_eq!(rhythm(Some(ms(5)), 1), CLOSEST, "never faster than is safe");
         assert_eq!(rhythm(Some(ms(100)), 1_000), ms(470));
+        let slow = Rhythm::of(None, ms(60_000), CLOSEST).at_most(Some(ms(10_000)));
+        assert!(slow.next(Nanos(0), Nanos(0), 1.0) <= Nanos(10_000_000_000), "before it wraps");
     }
 
     #[test]
