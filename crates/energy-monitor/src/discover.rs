@@ -228,7 +228,7 @@ fn platform(sensors: &[SensorInfo]) -> &'static str {
                 && info.measures_energy()
         })
     };
-    if gives(SensorKind::Gpu, "nvml") {
+    if gives(SensorKind::Gpu, "nvml") || gives(SensorKind::Module, "nvml") {
         "nvidia"
     } else if gives(SensorKind::CpuPackage, "rapl") {
         "rapl"
