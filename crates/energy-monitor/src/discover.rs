@@ -257,7 +257,7 @@ fn platform(sensors: &[SensorInfo]) -> &'static str {
                 && info.measures_energy()
         })
     };
-    if gives(SensorKind::Gpu, "nvml") {
+    if gives(SensorKind::Gpu, "nvml") || gives(SensorKind::Module, "nvml") {
         "nvidia"
     } else if gives(SensorKind::Gpu, "hwmon_amd") || gives(SensorKind::Soc, "hwmon_amd") {
         "amd"

@@ -6,25 +6,39 @@
 )]
 #![expect(unreachable_pub, reason = "exported to C, not to Rust")]
 
+mod fields;
+mod gpm;
+mod polled;
+
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
 use std::sync::OnceLock;
 
 use energy_proto::monotonic_now;
 
 use crate::ENVIRONMENT_VARIABLE;
-use crate::model::{Failure, Gpu, Metric, Model};
+use crate::fault::{Failure, Metric};
+use crate::model::{Gpu, Model};
 
 /// `nvmlReturn_t`.
 type Return = c_uint;
-/// `nvmlDevice_t`: here the index of the GPU plus one, so that null is never a GPU.
+/// `nvmlDevice_t`: here the index of the GPU plus one, so that null is never a GPU, and above it how
+/// often the driver had been loaded again when the handle was given.
 type Device = *mut c_void;
+/// The part of a handle that is the index plus one.
+const INDEX_MASK: usize = 0xffff;
 
 const SUCCESS: Return = 0;
 const UNINITIALIZED: Return = 1;
 const INVALID_ARGUMENT: Return = 2;
 const NOT_SUPPORTED: Return = 3;
+const NOT_FOUND: Return = 6;
 const INSUFFICIENT_SIZE: Return = 7;
+const GPU_IS_LOST: Return = 15;
 const UNKNOWN: Return = 999;
+
+/// `nvmlClockType_t`.
+const CLOCK_SM: c_uint = 1;
+const CLOCK_MEM: c_uint = 2;
 
 /// `NVML_VALUE_NOT_AVAILABLE` of a MIG instance id.
 const NO_INSTANCE: c_uint = c_uint::MAX;
@@ -63,7 +77,7 @@ fn code(failure: Failure) -> Return {
         Failure::NoPermission => 4,
         Failure::DriverNotLoaded => 9,
         Failure::Timeout => 10,
-        Failure::GpuIsLost => 15,
+        Failure::GpuIsLost => GPU_IS_LOST,
         Failure::Unknown => UNKNOWN,
     }
 }
@@ -81,9 +95,23 @@ fn loaded() -> Result<&'static Model, Return> {
     MODEL.get().ok_or(UNINITIALIZED)?.as_ref().ok_or(UNKNOWN)
 }
 
+/// The index of the GPU of a handle, and the GPU, if the handle is of the driver's present life.
+fn indexed(device: Device) -> Result<(usize, &'static Gpu), Return> {
+    let (place, life) = (device as usize & INDEX_MASK, device as usize / (INDEX_MASK + 1));
+    let index = place.checked_sub(1).ok_or(INVALID_ARGUMENT)?;
+    let gpu = loaded()?.gpus.get(index).ok_or(INVALID_ARGUMENT)?;
+    (gpu.reloads(monotonic_now()) == Some(life)).then_some((index, gpu)).ok_or(GPU_IS_LOST)
+}
+
 fn gpu(device: Device) -> Result<&'static Gpu, Return> {
-    let index = (device as usize).checked_sub(1).ok_or(INVALID_ARGUMENT)?;
-    loaded()?.gpus.get(index).ok_or(INVALID_ARGUMENT)
+    indexed(device).map(|(_, gpu)| gpu)
+}
+
+/// The handle of a GPU for as long as its driver stays loaded.
+fn handle(index: usize) -> Result<Device, Return> {
+    let gpu = loaded()?.gpus.get(index).ok_or(INVALID_ARGUMENT)?;
+    let life = gpu.reloads(monotonic_now()).ok_or(GPU_IS_LOST)?;
+    Ok((life * (INDEX_MASK + 1) + index + 1) as Device)
 }
 
 /// The GPU, after the hang and the failures that the model has for this metric.
@@ -195,7 +223,7 @@ pub extern "C" fn nvmlErrorString(code: Return) -> *const c_char {
     let text: &CStr = match code {
         SUCCESS => c"Success",
         NOT_SUPPORTED => c"Not Supported",
-        15 => c"GPU is lost",
+        GPU_IS_LOST => c"GPU is lost",
         _ => c"Unknown Error",
     };
     text.as_ptr()
@@ -233,9 +261,30 @@ pub unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(
     index: c_uint,
     device: *mut Device,
 ) -> Return {
-    let handle = (index as usize + 1) as Device;
     // SAFETY: NVML's contract for this function is the same.
-    unsafe { give(device, gpu(handle).map(|_| handle)) }
+    unsafe { give(device, handle(index as usize)) }
+}
+
+/// The handle of a GPU.
+///
+/// # Safety
+/// `uuid` is null or text with a final zero; `device` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetHandleByUUID(
+    uuid: *const c_char,
+    device: *mut Device,
+) -> Return {
+    if uuid.is_null() {
+        return INVALID_ARGUMENT;
+    }
+    // SAFETY: not null, so text by this function's contract.
+    let uuid = unsafe { CStr::from_ptr(uuid) };
+    let index = loaded().and_then(|model| {
+        let mut gpus = model.gpus.iter();
+        gpus.position(|gpu| gpu.uuid.as_bytes() == uuid.to_bytes()).ok_or(NOT_FOUND)
+    });
+    // SAFETY: NVML's contract for this function is the same.
+    unsafe { give(device, index.and_then(handle)) }
 }
 
 /// A GPU's name.
@@ -275,10 +324,8 @@ pub unsafe extern "C" fn nvmlDeviceGetTotalEnergyConsumption(
     device: Device,
     energy: *mut c_ulonglong,
 ) -> Return {
-    let counter =
-        answering(device, Metric::Energy).map(|gpu| gpu.counter_millijoules(monotonic_now()));
     // SAFETY: NVML's contract for this function is the same.
-    unsafe { give(energy, counter) }
+    unsafe { give(energy, polled::energy_millijoules(device)) }
 }
 
 /// Power in milliwatts.
@@ -287,7 +334,7 @@ pub unsafe extern "C" fn nvmlDeviceGetTotalEnergyConsumption(
 /// `power` is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetPowerUsage(device: Device, power: *mut c_uint) -> Return {
-    let shown = answering(device, Metric::Power).map(|gpu| gpu.shown_milliwatts(monotonic_now()));
+    let shown = polled::power_milliwatts(device, Metric::Power, Gpu::shown_milliwatts);
     // SAFETY: NVML's contract for this function is the same.
     unsafe { give(power, shown) }
 }
@@ -342,6 +389,79 @@ pub unsafe extern "C" fn nvmlDeviceGetUtilizationRates(
     });
     // SAFETY: NVML's contract for this function is the same.
     unsafe { give(rates, shown) }
+}
+
+/// A clock in MHz.
+///
+/// # Safety
+/// `clock` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetClockInfo(
+    device: Device,
+    clock_type: c_uint,
+    clock: *mut c_uint,
+) -> Return {
+    let shown = match clock_type {
+        CLOCK_SM => answering(device, Metric::ComputeClock).map(|gpu| gpu.clocks.compute_mhz),
+        CLOCK_MEM => answering(device, Metric::MemoryClock).map(|gpu| gpu.clocks.memory_mhz),
+        _ => Err(NOT_SUPPORTED),
+    };
+    // SAFETY: NVML's contract for this function is the same.
+    unsafe { give(clock, shown) }
+}
+
+/// Why the clocks are low.
+///
+/// # Safety
+/// `reasons` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(
+    device: Device,
+    reasons: *mut c_ulonglong,
+) -> Return {
+    let shown = answering(device, Metric::Throttle).map(|gpu| gpu.throttle_reasons);
+    // SAFETY: NVML's contract for this function is the same.
+    unsafe { give(reasons, shown) }
+}
+
+/// Whether MIG is on, and whether it will be.
+///
+/// # Safety
+/// `current` and `pending` are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMigMode(
+    device: Device,
+    current: *mut c_uint,
+    pending: *mut c_uint,
+) -> Return {
+    let mode = answering(device, Metric::Mig)
+        .and_then(|gpu| gpu.mig.ok_or(NOT_SUPPORTED))
+        .map(c_uint::from);
+    // SAFETY: NVML's contract for this function is the same.
+    match unsafe { give(current, mode) } {
+        // SAFETY: as above.
+        SUCCESS => unsafe { give(pending, mode) },
+        failure => failure,
+    }
+}
+
+/// The CUDA compute capability.
+///
+/// # Safety
+/// `major` and `minor` are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetCudaComputeCapability(
+    device: Device,
+    major: *mut c_int,
+    minor: *mut c_int,
+) -> Return {
+    let capability = answering(device, Metric::ComputeCapability).map(|gpu| gpu.compute_capability);
+    // SAFETY: NVML's contract for this function is the same.
+    match unsafe { give(major, capability.map(|(major, _)| major)) } {
+        // SAFETY: as above.
+        SUCCESS => unsafe { give(minor, capability.map(|(_, minor)| minor)) },
+        failure => failure,
+    }
 }
 
 /// The enforced power limit in milliwatts.

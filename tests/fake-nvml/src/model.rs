@@ -3,11 +3,13 @@
 //! Pure: it reads no clock and no environment. Power in watts, energy in millijoules (as NVML counts)
 //! or [`Joules`], times in nanoseconds of the monotonic clock.
 
-use std::f64::consts::TAU;
 use std::time::Duration;
 
 use energy_proto::{Joules, Nanos};
 use serde::{Deserialize, Serialize};
+
+use crate::fault::{Failure, Fault, Metric, OverPoll};
+use crate::shape::PowerShape;
 
 /// A model that can't be read.
 #[derive(Debug)]
@@ -74,7 +76,7 @@ impl Model {
     }
 }
 
-/// One fake GPU.
+/// One fake GPU. What it does by default is simpler than any real one: see [`Gpu::like_an_h100`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gpu {
@@ -82,22 +84,52 @@ pub struct Gpu {
     pub name: String,
     /// Its UUID.
     pub uuid: String,
+    /// Its CUDA compute capability, major and minor.
+    pub compute_capability: (i32, i32),
     /// Time between two refreshes of counter and power.
     pub refresh_ms: u64,
     /// By how much its refreshes are later than the whole multiples of `refresh_ms`.
     pub phase_ms: u64,
-    /// Reported power is the mean over this time; zero is instantaneous.
+    /// Each refresh comes later than it should by up to so much, the same at each run; less than
+    /// `refresh_ms`.
+    pub jitter_us: u64,
+    /// What a refresh shows was true so long before.
+    pub publication_lag_ms: u64,
+    /// So many times the true energy and power are shown.
+    pub gain: f64,
+    /// How long a call for a figure takes.
+    pub call_latency_us: u64,
+    /// Power by `nvmlDeviceGetPowerUsage` is the mean over this time; zero is instantaneous.
     pub averaging_ms: u64,
+    /// Whether power is a field value too, at the instant of the last refresh.
+    pub instant_power: bool,
+    /// By how much the time of a field value is wrong.
+    pub timestamp_error_ms: i64,
     /// True power.
     pub power: PowerShape,
+    /// True power of the module that the GPU is a part of, on a superchip.
+    pub module_power: Option<PowerShape>,
     /// What the counter had counted when the monotonic clock was zero.
     pub base_millijoules: u64,
+    /// Whether a read that finds the counter unmoved drops what was taken since it last moved, as on
+    /// consumer cards.
+    pub loses_energy_when_read: bool,
+    /// What happens when energy or power are asked for too often.
+    pub over_poll: Option<OverPoll>,
     /// Die temperature.
     pub temperature_celsius: u32,
     /// Its memory.
     pub memory: Memory,
     /// How busy it says it is.
     pub utilization: Utilization,
+    /// Its clocks.
+    pub clocks: Clocks,
+    /// Why they are low: the bits of `nvmlClocksEventReason*`.
+    pub throttle_reasons: u64,
+    /// How busy its tensor cores are, in percent for watts, where it has GPM.
+    pub tensor_pct: Option<PowerShape>,
+    /// Whether MIG is on, where it has MIG.
+    pub mig: Option<bool>,
     /// Its enforced power limit.
     pub power_limit_watts: u32,
     /// Process ids that hold memory for computing.
@@ -113,14 +145,28 @@ impl Default for Gpu {
         Self {
             name: "FAKE GPU".to_owned(),
             uuid: "GPU-fake0000-0000-0000-0000-000000000000".to_owned(),
+            compute_capability: (8, 0),
             refresh_ms: 100,
             phase_ms: 0,
+            jitter_us: 0,
+            publication_lag_ms: 0,
+            gain: 1.0,
+            call_latency_us: 0,
             averaging_ms: 0,
+            instant_power: false,
+            timestamp_error_ms: 0,
             power: PowerShape::Constant { watts: 300.0 },
+            module_power: None,
             base_millijoules: 1_000_000_000,
+            loses_energy_when_read: false,
+            over_poll: None,
             temperature_celsius: 45,
             memory: Memory { used_bytes: 8 << 30, total_bytes: 80 << 30 },
             utilization: Utilization { compute_pct: 50, memory_pct: 25 },
+            clocks: Clocks { compute_mhz: 1_980, memory_mhz: 2_619 },
+            throttle_reasons: 0,
+            tensor_pct: None,
+            mig: None,
             power_limit_watts: 700,
             compute_processes: Vec::new(),
             graphics_processes: Vec::new(),
@@ -147,167 +193,31 @@ pub struct Utilization {
     pub memory_pct: u32,
 }
 
-/// True power as a function of the monotonic time `t`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "shape")]
-pub enum PowerShape {
-    /// Always the same.
-    Constant {
-        /// Power.
-        watts: f64,
-    },
-    /// `high` for the first `duty` of each period, `low` for the rest.
-    Square {
-        /// Power between the pulses.
-        low: f64,
-        /// Power within a pulse.
-        high: f64,
-        /// Length of a period; periods start at whole multiples of it.
-        period_ms: u64,
-        /// Share of a period, 0 to 1, that is a pulse.
-        duty: f64,
-    },
-    /// `mean + amplitude sin(2 pi t / period)`.
-    Sine {
-        /// Mean power.
-        mean: f64,
-        /// Half the distance from the lowest to the highest power.
-        amplitude: f64,
-        /// Length of a period.
-        period_ms: u64,
-    },
-}
-
-impl PowerShape {
-    /// True power at an instant, in watts.
-    #[must_use]
-    pub fn watts_at(&self, at: Nanos) -> f64 {
-        match *self {
-            Self::Constant { watts } => watts,
-            Self::Square { low, high, period_ms, duty } => {
-                if phase_of(at, period_ms) < duty {
-                    high
-                } else {
-                    low
-                }
-            }
-            Self::Sine { mean, amplitude, period_ms } => {
-                mean + amplitude * (TAU * phase_of(at, period_ms)).sin()
-            }
-        }
-    }
-
-    /// The exact integral of power from one instant to another.
-    #[must_use]
-    pub fn energy(&self, from: Nanos, to: Nanos) -> Joules {
-        Joules(self.joules_until(to) - self.joules_until(from))
-    }
-
-    /// The integral from the zero of the monotonic clock.
-    fn joules_until(&self, at: Nanos) -> f64 {
-        match *self {
-            Self::Constant { watts } => watts * seconds(at.0),
-            Self::Square { low, high, period_ms, duty } => {
-                let period = seconds(period_ms * 1_000_000);
-                let whole = (at.0 / (period_ms * 1_000_000)) as f64;
-                let phase = phase_of(at, period_ms);
-                let pulse = phase.min(duty);
-                period
-                    * (whole * (duty * high + (1.0 - duty) * low)
-                        + pulse * high
-                        + (phase - pulse) * low)
-            }
-            Self::Sine { mean, amplitude, period_ms } => {
-                let period = seconds(period_ms * 1_000_000);
-                mean * seconds(at.0)
-                    + amplitude * period / TAU * (1.0 - (TAU * phase_of(at, period_ms)).cos())
-            }
-        }
-    }
-}
-
-/// How far `at` is within its period, 0 to 1.
-fn phase_of(at: Nanos, period_ms: u64) -> f64 {
-    let period = period_ms * 1_000_000;
-    (at.0 % period) as f64 / period as f64
-}
-
-fn seconds(nanos: u64) -> f64 {
-    nanos as f64 * 1e-9
-}
-
-/// A figure that NVML gives of a GPU.
+/// Clocks in MHz.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Metric {
-    Energy,
-    Power,
-    Temperature,
-    Memory,
-    Utilization,
-    PowerLimit,
-    Processes,
-}
-
-/// A way for a call to fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are NVML's")]
-pub enum Failure {
-    NotSupported,
-    NoPermission,
-    DriverNotLoaded,
-    Timeout,
-    GpuIsLost,
-    Unknown,
-}
-
-/// Something that goes wrong with a GPU.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "fault")]
-pub enum Fault {
-    /// One metric fails; the others don't.
-    MetricFails {
-        /// Which.
-        metric: Metric,
-        /// How.
-        failure: Failure,
-        /// From when on.
-        from: Nanos,
-    },
-    /// The counter restarts at zero, as when a driver is loaded again.
-    EnergyRestarts {
-        /// When.
-        at: Nanos,
-    },
-    /// The counter stands still.
-    EnergyFreezes {
-        /// From when on.
-        from: Nanos,
-    },
-    /// The counter shows so many times the energy.
-    EnergyMultiplied {
-        /// How many.
-        factor: u64,
-        /// From when on.
-        from: Nanos,
-    },
-    /// The GPU falls off the bus.
-    Lost {
-        /// From when on.
-        from: Nanos,
-    },
-    /// Every call for a metric that begins in this time returns only at its end.
-    Hangs {
-        /// Its start.
-        from: Nanos,
-        /// Its end.
-        until: Nanos,
-    },
+pub struct Clocks {
+    /// Of the compute units.
+    pub compute_mhz: u32,
+    /// Of the memory.
+    pub memory_mhz: u32,
 }
 
 impl Gpu {
+    /// A board that has every figure, as a Hopper has: power as a field value and as a mean over a
+    /// second, tensor activity, MIG (off).
+    #[must_use]
+    pub fn like_an_h100() -> Self {
+        Self {
+            name: "FAKE H100".to_owned(),
+            compute_capability: (9, 0),
+            averaging_ms: 1_000,
+            instant_power: true,
+            tensor_pct: Some(PowerShape::Constant { watts: 40.0 }),
+            mig: Some(false),
+            ..Self::default()
+        }
+    }
+
     /// The energy that this GPU truly took from one instant to another.
     #[must_use]
     pub fn true_energy(&self, from: Nanos, to: Nanos) -> Joules {
@@ -318,9 +228,21 @@ impl Gpu {
     #[must_use]
     pub fn last_refresh(&self, at: Nanos) -> Nanos {
         let (refresh, phase) = (self.refresh_ms * 1_000_000, self.phase_ms * 1_000_000);
-        match at.0.checked_sub(phase) {
-            Some(since_phase) => Nanos(phase + since_phase / refresh * refresh),
-            None => Nanos(0),
+        let Some(since_phase) = at.0.checked_sub(phase) else { return Nanos(0) };
+        let number = since_phase / refresh;
+        let instant = |number| phase + number * refresh + self.jitter(number);
+        match (instant(number) <= at.0, number.checked_sub(1)) {
+            (true, _) => Nanos(instant(number)),
+            (false, Some(before)) => Nanos(instant(before)),
+            (false, None) => Nanos(0),
+        }
+    }
+
+    /// How late a refresh is, in nanoseconds.
+    fn jitter(&self, number: u64) -> u64 {
+        match self.jitter_us * 1_000 {
+            0 => 0,
+            most => scrambled(number) % most,
         }
     }
 
@@ -332,27 +254,52 @@ impl Gpu {
             match *fault {
                 Fault::EnergyFreezes { from } => at = at.min(from),
                 Fault::EnergyMultiplied { factor: times, from } if at >= from => factor = times,
-                Fault::EnergyRestarts { at: instant } if at >= instant => restarted = Some(instant),
+                Fault::EnergyRestarts { at: instant } | Fault::Reloads { until: instant, .. }
+                    if at >= instant =>
+                {
+                    restarted = Some(instant);
+                }
                 _ => {}
             }
         }
         let base = if restarted.is_some() { 0 } else { self.base_millijoules };
         let since = restarted.unwrap_or(Nanos(0));
-        let refreshed = self.last_refresh(at).max(since);
-        factor * (base + (self.true_energy(since, refreshed).0 * 1e3) as u64)
+        let shown = self.last_refresh(at).before(self.publication_lag()).max(since);
+        factor * (base + (self.gain * self.true_energy(since, shown).0 * 1e3) as u64)
     }
 
-    /// What the power sensor shows at an instant, in milliwatts.
+    /// The energy in millijoules that a counter which loses some drops, when it is read at an instant
+    /// and was read last at another.
+    #[must_use]
+    pub fn lost_millijoules(&self, last_read: Nanos, at: Nanos) -> u64 {
+        if !self.loses_energy_when_read || last_read < self.last_refresh(at) {
+            return 0;
+        }
+        (self.true_energy(last_read, at).0 * 1e3) as u64
+    }
+
+    /// What `nvmlDeviceGetPowerUsage` shows at an instant, in milliwatts.
     #[must_use]
     pub fn shown_milliwatts(&self, at: Nanos) -> u32 {
-        let refreshed = self.last_refresh(at);
+        let measured = self.last_refresh(at).before(self.publication_lag());
         let window = Duration::from_millis(self.averaging_ms);
         let watts = if window.is_zero() {
-            self.power.watts_at(refreshed)
+            self.power.watts_at(measured)
         } else {
-            (self.true_energy(refreshed.before(window), refreshed) / window).0
+            (self.true_energy(measured.before(window), measured) / window).0
         };
-        (watts * 1e3) as u32
+        (self.gain * watts * 1e3) as u32
+    }
+
+    /// What the field value of a power shows at an instant, in milliwatts.
+    #[must_use]
+    pub fn instant_milliwatts(&self, power: &PowerShape, at: Nanos) -> u32 {
+        let measured = self.last_refresh(at).before(self.publication_lag());
+        (self.gain * power.watts_at(measured) * 1e3) as u32
+    }
+
+    fn publication_lag(&self) -> Duration {
+        Duration::from_millis(self.publication_lag_ms)
     }
 
     /// How a call for a metric fails at an instant, if it does.
@@ -369,46 +316,44 @@ impl Gpu {
         })
     }
 
-    /// How long a call that begins at an instant hangs.
+    /// How often the driver has been loaded again until an instant; nothing while it is unloaded.
+    #[must_use]
+    pub fn reloads(&self, at: Nanos) -> Option<usize> {
+        let reloads = || {
+            self.faults.iter().filter_map(|fault| match *fault {
+                Fault::Reloads { from, until } => Some((from, until)),
+                _ => None,
+            })
+        };
+        let away = reloads().any(|(from, until)| (from..until).contains(&at));
+        (!away).then(|| reloads().filter(|(_, until)| *until <= at).count())
+    }
+
+    /// How long a call that begins at an instant takes, hangs included.
     #[must_use]
     pub fn hangs_for(&self, at: Nanos) -> Duration {
-        self.faults
-            .iter()
-            .map(|fault| match *fault {
-                Fault::Hangs { from, until } if at >= from => until.since(at),
-                _ => Duration::ZERO,
-            })
-            .max()
-            .unwrap_or_default()
+        let usual = Duration::from_micros(self.call_latency_us);
+        let hangs = self.faults.iter().map(|fault| match *fault {
+            Fault::Hangs { from, until } if at >= from => until.since(at),
+            _ => Duration::ZERO,
+        });
+        hangs.fold(usual, Duration::max)
     }
+}
+
+/// A number that looks like chance and is the same each time: the finalizer of SplitMix64.
+fn scrambled(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SHAPES: [PowerShape; 3] = [
-        PowerShape::Constant { watts: 300.0 },
-        PowerShape::Square { low: 90.0, high: 500.0, period_ms: 700, duty: 0.3 },
-        PowerShape::Sine { mean: 250.0, amplitude: 150.0, period_ms: 900 },
-    ];
-
     fn ms(millis: u64) -> Nanos {
         Nanos(millis * 1_000_000)
-    }
-
-    #[test]
-    fn the_integral_is_the_sum_of_small_steps() {
-        for shape in SHAPES {
-            let (from, to) = (ms(123), ms(5_678));
-            let step = 100_000;
-            let summed: f64 = (from.0..to.0)
-                .step_by(step)
-                .map(|at| shape.watts_at(Nanos(at + step as u64 / 2)) * step as f64 * 1e-9)
-                .sum();
-            let exact = shape.energy(from, to).0;
-            assert!((summed - exact).abs() < 1e-4 * exact, "{shape:?}: {summed} against {exact}");
-        }
     }
 
     #[test]
@@ -468,10 +413,56 @@ mod tests {
     #[test]
     fn a_model_survives_its_json_and_an_unknown_field_is_refused() {
         let mut model = Model::default();
-        model.gpus[0].power = SHAPES[1];
+        model.gpus.push(Gpu::like_an_h100());
+        model.gpus[0].power =
+            PowerShape::Square { low: 90.0, high: 500.0, period_ms: 700, duty: 0.3 };
         model.gpus[0].faults.push(Fault::Lost { from: ms(5) });
         assert_eq!(Model::parse(&model.to_json()).unwrap(), model);
         assert!(matches!(Model::parse(r#"{"gpu":[]}"#), Err(ModelError::Malformed(_))));
         assert!(matches!(Model::parse("@/no/such/file"), Err(ModelError::Unreadable(_))));
+    }
+
+    #[test]
+    fn a_jittered_refresh_is_late_by_less_than_its_bound_and_never_goes_back() {
+        let gpu = Gpu { jitter_us: 30_000, phase_ms: 7, ..Gpu::default() };
+        let mut late = Vec::new();
+        let mut before = Nanos(0);
+        for at in (0..5_000).map(|tick| Nanos(tick * 2_000_000)) {
+            let refresh = gpu.last_refresh(at);
+            assert!(refresh <= at && refresh >= before);
+            if refresh > before {
+                late.push((refresh.0 - 7_000_000) % 100_000_000);
+            }
+            before = refresh;
+        }
+        assert!(late.iter().all(|late| *late < 30_000_000));
+        late.dedup();
+        assert!(late.len() > 50, "it differs from refresh to refresh");
+    }
+
+    #[test]
+    fn what_is_published_late_or_with_a_gain_is_shown_so() {
+        let lagging = Gpu { publication_lag_ms: 40, base_millijoules: 0, ..Gpu::default() };
+        assert_eq!(lagging.counter_millijoules(ms(1_050)), 288_000);
+        let wrong = Gpu { gain: 1.05, base_millijoules: 0, ..Gpu::default() };
+        assert_eq!(wrong.counter_millijoules(ms(1_000)), 315_000);
+        assert_eq!(wrong.shown_milliwatts(ms(1_000)), 315_000);
+    }
+
+    #[test]
+    fn a_counter_that_loses_energy_loses_it_only_to_reads_that_find_it_unmoved() {
+        let gpu = Gpu { loses_energy_when_read: true, ..Gpu::default() };
+        assert_eq!(gpu.lost_millijoules(ms(1_090), ms(1_110)), 0);
+        assert_eq!(gpu.lost_millijoules(ms(1_110), ms(1_120)), 3_000);
+        assert_eq!(Gpu::default().lost_millijoules(ms(1_110), ms(1_120)), 0);
+    }
+
+    #[test]
+    fn a_driver_that_is_loaded_again_is_away_in_between() {
+        let reload = Fault::Reloads { from: ms(10), until: ms(30) };
+        let gpu = Gpu { faults: vec![reload], ..Gpu::default() };
+        let at = [9, 10, 29, 30].map(|at| gpu.reloads(ms(at)));
+        assert_eq!(at, [Some(0), None, None, Some(1)]);
+        assert_eq!(gpu.counter_millijoules(ms(130)), 21_000);
     }
 }
