@@ -119,8 +119,10 @@ impl<'a> Search<'a> {
         match NvmlSource::open(probe.nvml_library.as_deref()) {
             Ok(source) => {
                 self.gpu_info = source.first_gpu();
-                let first = self.number(&source);
-                self.gpu.sources.push((first, Box::new(source)));
+                for gpu in source.each() {
+                    let first = self.number(&gpu);
+                    self.gpu.sources.push((first, Box::new(gpu)));
+                }
             }
             Err(error) => self.skip("nvml", error),
         }

@@ -48,11 +48,24 @@ impl NvmlSource {
             let names = gpus.iter().map(|gpu| gpu.info.name.as_str());
             return Err(nothing_supported(names));
         }
-        let modules = gpus.iter_mut().filter_map(|gpu| gpu.module.as_mut());
-        for (id, module) in (count..).zip(modules) {
+        Ok(Self::numbered(gpus))
+    }
+
+    fn numbered(mut gpus: Vec<Gpu>) -> Self {
+        for (id, gpu) in (0..).zip(&mut gpus) {
+            gpu.info.id = id;
+        }
+        let modules =
+            (gpus.len() as u32..).zip(gpus.iter_mut().filter_map(|gpu| gpu.module.as_mut()));
+        for (id, module) in modules {
             module.info.id = id;
         }
-        Ok(Self { gpus })
+        Self { gpus }
+    }
+
+    /// A source for each GPU: each is read in the rhythm of its own counter.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        self.gpus.into_iter().map(|gpu| Self::numbered(vec![gpu]))
     }
 
     /// The first GPU, in the original monitor's words.
