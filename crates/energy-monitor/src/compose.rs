@@ -1,8 +1,11 @@
 //! One tick's readings as the message that every subscriber gets: each sensor on its own, and the
 //! original's sums, -1 where they aren't known (an absent number would read as 0 W there).
 
+use std::sync::Arc;
+
 use energy_proto::{ClockAnchor, SensorInfo, SensorReading, pb};
 
+use crate::metrics::SharedAccounts;
 use crate::totals::{Sums, Totals};
 
 /// What the original writes for a number that isn't known.
@@ -15,6 +18,7 @@ pub struct Composer {
     platform: &'static str,
     anchor: ClockAnchor,
     totals: Totals,
+    accounts: Option<Arc<SharedAccounts>>,
 }
 
 impl Composer {
@@ -27,7 +31,13 @@ impl Composer {
         anchor: ClockAnchor,
         sensors: &[SensorInfo],
     ) -> Self {
-        Self { instance, platform, anchor, totals: Totals::over(sensors) }
+        Self { instance, platform, anchor, totals: Totals::over(sensors), accounts: None }
+    }
+
+    /// The same, keeping book of every tick for the metrics.
+    #[must_use]
+    pub fn with_accounts(self, accounts: Option<Arc<SharedAccounts>>) -> Self {
+        Self { accounts, ..self }
     }
 
     /// The message of a tick, without what differs between subscribers.
@@ -37,6 +47,9 @@ impl Composer {
         at: energy_proto::Nanos,
         readings: &[SensorReading],
     ) -> pb::TelemetryReading {
+        if let Some(accounts) = &self.accounts {
+            accounts.observe(readings);
+        }
         let sums = self.totals.observe(readings);
         pb::TelemetryReading {
             platform: self.platform.to_owned(),

@@ -54,6 +54,12 @@ impl Hub {
         Some(self.sender.upgrade()?.subscribe())
     }
 
+    /// How many streams are open.
+    #[must_use]
+    pub fn subscribers(&self) -> u64 {
+        self.sender.upgrade().map_or(0, |sender| sender.receiver_count() as u64)
+    }
+
     /// Whether a message was published within `limit` before `now`.
     #[must_use]
     pub fn is_sampling(&self, now: Nanos, limit: Duration) -> bool {

@@ -1,7 +1,10 @@
 //! gRPC: Health, StreamTelemetry, Describe, and the standard `grpc.health.v1`. The only file here
 //! that speaks tonic.
 
+pub mod secure;
+
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use energy_proto::pb::energy_monitor_server::{EnergyMonitor, EnergyMonitorServer};
@@ -16,6 +19,9 @@ use tonic::{Request, Response, Status};
 use crate::hub::{Hub, Message};
 use crate::listen::Listener;
 use crate::sampler::stale_after;
+use crate::service::secure::Guard;
+use crate::tls::Tls;
+use crate::token::Access;
 
 /// What subscribers may ask of this monitor.
 #[derive(Debug, Clone)]
@@ -39,12 +45,18 @@ impl Monitor {
 pub async fn serve(
     listener: Listener,
     monitor: Monitor,
+    access: Arc<Access>,
+    tls: Option<&Tls>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<EnergyMonitorServer<Monitor>>().await;
-    let router =
-        Server::builder().add_service(health).add_service(EnergyMonitorServer::new(monitor));
+    let mut server = Server::builder();
+    if let Some(tls) = tls {
+        server = server.tls_config(secure::tls_config(tls))?;
+    }
+    let monitor = EnergyMonitorServer::with_interceptor(monitor, Guard::new(access));
+    let router = server.add_service(health).add_service(monitor);
     match listener {
         Listener::Tcp(listener) => {
             // A reading is far smaller than a segment: waiting for more only delays it.
