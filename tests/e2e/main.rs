@@ -1,10 +1,13 @@
 //! Whole-program tests: both real binaries against fakes that are real parts.
 mod client;
 mod fake_server;
+mod metrics;
 mod monitor;
+mod packaging;
 mod profile;
 mod python;
 mod real_server;
 mod replay;
 mod results;
+mod secure;
 mod transcripts;

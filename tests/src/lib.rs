@@ -3,7 +3,9 @@
 
 pub mod fake_nvml;
 pub mod fake_server;
+pub mod http;
 pub mod llama_server;
 pub mod monitor;
+pub mod openmetrics;
 pub mod profile;
 pub mod sysfs;

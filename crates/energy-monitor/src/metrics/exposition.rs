@@ -279,20 +279,26 @@ impl Scrape {
     }
 
     fn vitals(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let none: [(&str, &str); 0] = [];
-        family(
-            encoder,
-            ("missed_ticks", None),
-            "Sampling ticks that came too late to be made.",
-            self.vitals.missed_ticks.map(|count| (none, ConstCounter::new(count))),
-        )?;
-        family(
-            encoder,
-            ("subscribers", None),
-            "Streams of readings that are open.",
-            self.vitals.subscribers.map(|count| (none, ConstGauge::new(count))),
-        )
+        if let Some(missed) = self.vitals.missed_ticks {
+            let help = "Sampling ticks that came too late to be made.";
+            single(encoder, "missed_ticks", help, &ConstCounter::new(missed))?;
+        }
+        if let Some(subscribers) = self.vitals.subscribers {
+            let help = "Streams of readings that are open.";
+            single(encoder, "subscribers", help, &ConstGauge::new(subscribers))?;
+        }
+        Ok(())
     }
+}
+
+/// Writes a metric without labels.
+fn single(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    metric: &impl EncodeMetric,
+) -> fmt::Result {
+    metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
 }
 
 /// A gauge, as other exporters have it: a metric of the type info is unknown to older parsers.
