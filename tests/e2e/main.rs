@@ -2,10 +2,13 @@
 mod client;
 mod fake_server;
 mod hwmon;
+mod metrics;
 mod monitor;
+mod packaging;
 mod profile;
 mod python;
 mod real_server;
 mod replay;
 mod results;
+mod secure;
 mod transcripts;

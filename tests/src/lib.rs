@@ -3,8 +3,10 @@
 
 pub mod fake_nvml;
 pub mod fake_server;
+pub mod http;
 pub mod hwmon_tree;
 pub mod llama_server;
 pub mod monitor;
+pub mod openmetrics;
 pub mod profile;
 pub mod sysfs;

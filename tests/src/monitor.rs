@@ -57,6 +57,8 @@ pub struct Listening {
     pub api: String,
     pub pid: u32,
     pub sensors: usize,
+    #[serde(default)]
+    pub metrics: Option<String>,
 }
 
 /// A monitor that serves; killed when it is dropped.

@@ -31,6 +31,8 @@ const RULES: [Rule; 5] = [
         except: &[
             "crates/energy-proto",
             "crates/energy-monitor/src/service",
+            // HTTP on sockets that were accepted for metrics.
+            "crates/energy-monitor/src/metrics",
             "crates/ipw/src/telemetry/session",
         ],
         why: "gRPC is spoken only in energy-proto, service and telemetry/session",
@@ -45,11 +47,12 @@ const RULES: [Rule; 5] = [
         words: &["reqwest", "hyper"],
         within: &["crates"],
         except: &[
+            "crates/energy-monitor/src/metrics",
             "crates/ipw/src/client",
             "crates/ipw/src/dataset/hub",
             "crates/ipw/src/evaluation/judge",
         ],
-        why: "HTTP is spoken only in client, dataset/hub and evaluation/judge",
+        why: "HTTP is spoken only in client, dataset/hub, evaluation/judge and the monitor's metrics",
     },
     Rule {
         words: &["println!", "print!", "eprintln!", "eprint!", "io::stdout", "stdout()"],

@@ -27,6 +27,27 @@ pub struct Cli {
     #[arg(long, value_name = "PATH", conflicts_with_all = ["port", "bind_address", "allow_remote"])]
     pub uds: Option<PathBuf>,
 
+    /// Only answer clients that show the token in FILE, as `authorization: Bearer TOKEN`
+    ///
+    /// At least 16 characters, as `openssl rand -hex 32` makes them. ipw takes it from
+    /// IPW_MONITOR_TOKEN. Beyond the loopback it needs --tls-cert and --tls-key too.
+    #[arg(long, value_name = "FILE", conflicts_with = "uds")]
+    pub token_file: Option<PathBuf>,
+
+    /// Serve with TLS: this host's certificate and those that signed it, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "uds")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert", conflicts_with = "uds")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Serve Prometheus metrics on this TCP port too, at /metrics; 0 takes a free one
+    ///
+    /// On the bind address, with the same token and TLS; beside --uds on the loopback.
+    #[arg(long, value_name = "PORT")]
+    pub metrics_port: Option<u16>,
+
     /// Milliseconds between two readings, 1 to 60000
     #[arg(long, value_name = "MS", default_value_t = 50,
           value_parser = clap::value_parser!(u64).range(1..=60_000))]
@@ -104,5 +125,17 @@ mod tests {
     fn a_socket_path_and_a_port_exclude_each_other() {
         assert!(Cli::try_parse_from(["energy-monitor", "--uds", "/s", "--port", "1"]).is_err());
         assert!(Cli::try_parse_from(["energy-monitor", "--uds", "/s"]).is_ok());
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key_and_neither_goes_with_a_socket_path() {
+        let parses = |arguments: &[&str]| {
+            Cli::try_parse_from(["energy-monitor"].iter().chain(arguments)).is_ok()
+        };
+        assert!(parses(&["--tls-cert", "c", "--tls-key", "k", "--token-file", "t"]));
+        assert!(!parses(&["--tls-cert", "c"]) && !parses(&["--tls-key", "k"]));
+        assert!(!parses(&["--uds", "/s", "--tls-cert", "c", "--tls-key", "k"]));
+        assert!(!parses(&["--uds", "/s", "--token-file", "t"]));
+        assert!(parses(&["--uds", "/s", "--metrics-port", "0"]));
     }
 }

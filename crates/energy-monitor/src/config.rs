@@ -9,6 +9,7 @@ use std::time::Duration;
 use energy_proto::Watts;
 
 use crate::cli::{Cli, LogFormat};
+use crate::metrics::CpuDetail;
 
 /// A source that can be asked for by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,15 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
+/// What the monitor shows that it is who it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificates in PEM.
+    pub certificate: PathBuf,
+    /// The first one's key in PEM.
+    pub key: PathBuf,
+}
+
 /// How `--describe` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DescribeFormat {
@@ -99,6 +109,12 @@ pub struct Probe {
 pub struct Config {
     /// Where to serve.
     pub endpoint: Endpoint,
+    /// The file of the token that clients have to show.
+    pub token_file: Option<PathBuf>,
+    /// What TLS is served with.
+    pub tls: Option<TlsFiles>,
+    /// Where to serve metrics.
+    pub metrics: Option<SocketAddr>,
     /// Time between two readings.
     pub interval: Duration,
     /// Where and how sensors are looked for.
@@ -131,17 +147,43 @@ pub enum ConfigError {
     CpuTwice,
     /// Sensors open to the network without having been told so.
     #[error(
-        "{0} can be reached from other hosts, and the monitor asks nobody for a password: add --allow-remote if that is meant, or use 127.0.0.1"
+        "{0} can be reached from other hosts: add --allow-remote if that is meant (and --token-file, --tls-cert and --tls-key, so that only those you choose read it), or use 127.0.0.1"
     )]
     RemoteNotAllowed(SocketAddr),
+    /// A secret for everybody on the way to read.
+    #[error(
+        "the token would go over the network to {0} in clear: add --tls-cert and --tls-key, or use 127.0.0.1 (and reach it through `ssh -L`)"
+    )]
+    TokenInClear(SocketAddr),
 }
 
 impl Config {
-    /// Whether everyone who can connect may see the CPU's energy at any resolution: on a Unix socket,
-    /// whose owner decides who can open it.
+    /// Whether every subscriber has a right to CPU counters as fine as they are read: who may open
+    /// the socket, or has the token. See [`crate::platypus`].
     #[must_use]
     pub fn may_see_fine_cpu(&self) -> bool {
-        matches!(self.endpoint, Endpoint::Unix(_))
+        matches!(self.endpoint, Endpoint::Unix(_)) || self.token_file.is_some()
+    }
+
+    /// The same for readers of metrics, which are on TCP even beside a Unix socket.
+    #[must_use]
+    pub fn metrics_detail(&self) -> CpuDetail {
+        if self.token_file.is_some() { CpuDetail::Fine } else { CpuDetail::Coarse }
+    }
+
+    /// What people in reach of the endpoint can do that isn't meant for everybody.
+    #[must_use]
+    pub fn exposure(&self) -> Option<&'static str> {
+        match (&self.endpoint, &self.token_file, &self.tls) {
+            (Endpoint::Tcp(address), None, tls) if !address.ip().is_loopback() => {
+                Some(if tls.is_some() {
+                    "anyone who reaches this address can read this host's sensors: add --token-file to choose who may"
+                } else {
+                    "anyone who reaches this address can read this host's sensors, and anyone on the way can read and change what is sent: add --token-file, --tls-cert and --tls-key"
+                })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -163,7 +205,14 @@ impl TryFrom<Cli> for Config {
         if cli.uds.is_none() && !address.ip().is_loopback() && !cli.allow_remote {
             return Err(ConfigError::RemoteNotAllowed(address));
         }
+        if cli.token_file.is_some() && cli.tls_cert.is_none() && !address.ip().is_loopback() {
+            return Err(ConfigError::TokenInClear(address));
+        }
+        let tls = cli.tls_cert.zip(cli.tls_key);
         Ok(Self {
+            token_file: cli.token_file,
+            tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+            metrics: cli.metrics_port.map(|port| SocketAddr::new(cli.bind_address, port)),
             endpoint: cli.uds.map_or(Endpoint::Tcp(address), Endpoint::Unix),
             interval: Duration::from_millis(cli.collection_interval_ms),
             probe: Probe {
@@ -241,6 +290,53 @@ mod tests {
         assert!(matches!(refused, ConfigError::RemoteNotAllowed(_)), "{refused}");
         assert!(config(&["--bind-address", "0.0.0.0", "--allow-remote"]).is_ok());
         assert!(config(&["--bind-address", "::1"]).is_ok());
+    }
+
+    #[test]
+    fn a_token_never_goes_over_a_network_in_clear() {
+        let beyond = ["--bind-address", "192.0.2.1", "--allow-remote", "--token-file", "t"];
+        let refused = config(&beyond).unwrap_err();
+        assert!(matches!(refused, ConfigError::TokenInClear(_)), "{refused}");
+        let secure = [&beyond[..], &["--tls-cert", "c", "--tls-key", "k"]].concat();
+        assert!(config(&secure).is_ok());
+        assert!(config(&["--token-file", "t"]).is_ok());
+    }
+
+    #[test]
+    fn what_everybody_in_reach_can_read_is_said() {
+        let exposure = |arguments: &[&str]| config(arguments).unwrap().exposure();
+        let beyond = ["--bind-address", "0.0.0.0", "--allow-remote"];
+        let tls = ["--tls-cert", "c", "--tls-key", "k"];
+        assert!(exposure(&beyond).is_some_and(|text| text.contains("--tls-cert")));
+        let unnamed = exposure(&[&beyond[..], &tls].concat());
+        assert!(unnamed.is_some_and(|text| !text.contains("--tls-cert")));
+        let token = ["--token-file", "t"];
+        assert_eq!(exposure(&[&beyond[..], &tls, &token].concat()), None);
+        assert_eq!(exposure(&[]), None);
+        assert_eq!(exposure(&["--uds", "/s"]), None);
+    }
+
+    #[test]
+    fn fine_cpu_readings_are_for_those_with_the_socket_or_the_token() {
+        let config = |arguments: &[&str]| config(arguments).unwrap();
+        assert!(!config(&[]).may_see_fine_cpu());
+        assert!(config(&["--uds", "/s"]).may_see_fine_cpu());
+        assert!(config(&["--token-file", "t"]).may_see_fine_cpu());
+        assert_eq!(config(&["--uds", "/s"]).metrics_detail(), CpuDetail::Coarse);
+        assert_eq!(config(&["--token-file", "t"]).metrics_detail(), CpuDetail::Fine);
+    }
+
+    #[test]
+    fn metrics_are_off_by_default_and_on_the_bind_address() {
+        let metrics = |arguments: &[&str]| config(arguments).unwrap().metrics;
+        assert_eq!(metrics(&[]), None);
+        assert_eq!(metrics(&["--metrics-port", "0"]), "127.0.0.1:0".parse().ok());
+        let uds = ["--uds", "/s", "--metrics-port", "9400"];
+        assert_eq!(metrics(&uds), "127.0.0.1:9400".parse().ok());
+        assert_eq!(
+            metrics(&["--bind-address", "::1", "--metrics-port", "9400"]),
+            "[::1]:9400".parse().ok()
+        );
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Discovery {
     pub sensors: Vec<SensorInfo>,
     /// Sources that aren't used.
     pub skipped: Vec<SkippedSource>,
+    /// Those of them that are there and only may not be read.
+    pub denied: Vec<String>,
     /// The first GPU.
     pub gpu_info: Option<GpuInfo>,
     /// The original's word for what gives the energy.
@@ -99,6 +101,7 @@ struct Search<'a> {
     kernel: Lane,
     sensors: Vec<SensorInfo>,
     skipped: Vec<SkippedSource>,
+    denied: Vec<String>,
     gpu_info: Option<GpuInfo>,
 }
 
@@ -111,6 +114,7 @@ impl<'a> Search<'a> {
             hwmon: Lane::new("hwmon", Pace::Own { closest: hwmon::CLOSEST }),
             sensors: Vec::new(),
             skipped: Vec::new(),
+            denied: Vec::new(),
             gpu_info: None,
         }
     }
@@ -197,7 +201,10 @@ impl<'a> Search<'a> {
         first
     }
 
-    fn skip(&mut self, source: &str, Unavailable { reason, remedy }: Unavailable) {
+    fn skip(&mut self, source: &str, Unavailable { reason, remedy, denied }: Unavailable) {
+        if denied {
+            self.denied.push(source.to_owned());
+        }
         self.skipped.push(SkippedSource { source: source.to_owned(), reason, remedy });
     }
 
@@ -217,6 +224,7 @@ impl<'a> Search<'a> {
                 .map(|skipped| Unavailable {
                     reason: skipped.reason.clone(),
                     remedy: skipped.remedy.clone(),
+                    denied: false,
                 })
                 .map(|unavailable| unavailable.to_string())
                 .collect()
@@ -231,6 +239,7 @@ impl<'a> Search<'a> {
             lanes: lanes.into_iter().filter(|lane| !lane.sources.is_empty()).collect(),
             sensors: self.sensors,
             skipped: self.skipped,
+            denied: self.denied,
             gpu_info: self.gpu_info,
         }
     }
@@ -246,6 +255,7 @@ fn never_by_itself() -> Unavailable {
         reason: "figures made up from the CPU's busy share are never chosen by themselves"
             .to_owned(),
         remedy: "to have them all the same: --sources estimate --tdp-watts W".to_owned(),
+        denied: false,
     }
 }
 

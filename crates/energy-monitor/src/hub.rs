@@ -2,7 +2,7 @@
 //! subscriber that is too slow loses the oldest readings and is told how many; it costs the sampler
 //! nothing, which neither waits for anybody nor, once each buffer was used, allocates.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ struct Ring {
     published: AtomicU64,
     last_tick: AtomicU64,
     closed: AtomicBool,
-    subscribers: AtomicUsize,
+    subscribers: AtomicU64,
     news: Notify,
 }
 
@@ -51,7 +51,7 @@ pub fn channel() -> (Publisher, Hub) {
         published: AtomicU64::new(0),
         last_tick: AtomicU64::new(0),
         closed: AtomicBool::new(false),
-        subscribers: AtomicUsize::new(0),
+        subscribers: AtomicU64::new(0),
         news: Notify::new(),
     });
     (Publisher(Arc::clone(&ring)), Hub(ring))
@@ -125,7 +125,7 @@ impl Hub {
 
     /// How many listen.
     #[must_use]
-    pub fn subscribers(&self) -> usize {
+    pub fn subscribers(&self) -> u64 {
         self.0.subscribers.load(Ordering::Relaxed)
     }
 }

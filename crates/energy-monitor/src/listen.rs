@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use nix::sys::stat::{Mode, umask};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::Endpoint;
@@ -71,7 +73,7 @@ impl Listener {
                 .map_err(|cause| explained(address.to_string(), "--port", cause)),
             Endpoint::Unix(path) => {
                 remove_abandoned(path)?;
-                UnixListener::bind(path)
+                bind_for_group(path)
                     .map(|listener| Self::Unix(listener, SocketFile(path.clone())))
                     .map_err(|cause| explained(path.display().to_string(), "--uds", cause))
             }
@@ -88,6 +90,25 @@ impl Listener {
             Self::Unix(_, SocketFile(path)) => Ok(format!("unix:{}", path.display())),
         }
     }
+}
+
+/// Binds where metrics are served.
+///
+/// # Errors
+/// If the address is in use or not allowed.
+pub async fn bind_metrics(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|cause| explained(address.to_string(), "--metrics-port", cause))
+}
+
+/// Makes a socket that its owner and its group may connect to, and nobody else, from the instant
+/// that it is there: with a chmod afterwards there would be a time before.
+fn bind_for_group(path: &Path) -> io::Result<UnixListener> {
+    // It is the process's mask. Nothing else makes files when the monitor binds its endpoint.
+    let before = umask(Mode::from_bits_truncate(0o117));
+    let bound = UnixListener::bind(path);
+    umask(before);
+    bound
 }
 
 fn explained(address: String, flag: &'static str, cause: io::Error) -> ListenError {

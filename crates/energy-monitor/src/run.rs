@@ -2,12 +2,16 @@
 //! order of the flow, with grace and then without.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use energy_proto::{API, ClockAnchor, SensorInfo, SkippedSource, Status};
+use futures_util::future::{self, FutureExt};
 use serde::Serialize;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,12 +20,17 @@ use tracing::{info, warn};
 use crate::compose::Composer;
 use crate::config::Config;
 use crate::discover::{Discovery, discover};
-use crate::listen::Listener;
-use crate::sampler::{COARSE, Outlets, Sampler, Sensors, Variant};
+use crate::listen::{Listener, bind_metrics};
+use crate::metrics::exposition::Vitals;
+use crate::metrics::http::{self, Exporter};
+use crate::metrics::{Accounts, SharedAccounts};
+use crate::sampler::{Outlets, Sampler, Sensors, Variant, stale_after};
 use crate::scheduling::be_punctual;
 use crate::service::{self, Monitor};
 use crate::shutdown::Shutdown;
-use crate::{describe, host, hub};
+use crate::tls::Tls;
+use crate::token::Access;
+use crate::{describe, host, hub, platypus};
 
 /// How long subscribers have to take the end of their streams.
 const GRACE: Duration = Duration::from_millis(300);
@@ -44,6 +53,8 @@ async fn serve_until_stopped(config: &Config) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::listen(config.exit_with_parent).context("cannot catch signals")?;
     let listener = Listener::bind(&config.endpoint).await?;
     let address = listener.address().context("cannot tell the port that was taken")?;
+    let doors = Doors::open(config).await?;
+    let metrics_address = doors.metrics_address().context("cannot tell the port of the metrics")?;
     let found = tokio::select! {
         found = find_sources(config)? => found.context("the search for sources panicked")??,
         reason = shutdown.requested() => {
@@ -51,27 +62,91 @@ async fn serve_until_stopped(config: &Config) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    let count = found.sensors.len();
-    let (sampler, monitor) = start_sampling(config, found)?;
+    let Sampling { sampler, monitor, hub, sensors, accounts } = start_sampling(config, found)?;
 
     let stopping = CancellationToken::new();
-    let server = service::serve(listener, monitor, stopping.clone().cancelled_owned());
-    tokio::pin!(server);
-    announce(&address, count).context("cannot write to standard output")?;
+    let stopped = stopping.clone().cancelled_owned();
+    let count = sensors.now().len();
+    let Doors { access, tls, metrics } = doors;
+    let exporting = match metrics.zip(accounts) {
+        Some((listener, accounts)) => {
+            let acceptor = tls.as_ref().map(Tls::http1_acceptor).transpose()?;
+            let counted = sensors.clone();
+            let vitals = move || Vitals {
+                subscribers: Some(hub.subscribers()),
+                missed_ticks: Some(counted.missed_ticks()),
+            };
+            let exporter = Exporter {
+                sensors: sensors.now(),
+                accounts,
+                vitals: Box::new(vitals),
+                access: Arc::clone(&access),
+                stale_after: stale_after(config.interval),
+            };
+            http::serve(listener, acceptor, Arc::new(exporter), stopping.clone()).left_future()
+        }
+        None => future::ready(()).right_future(),
+    };
+    let server = async {
+        let ended = service::serve(listener, monitor, access, tls.as_ref(), stopped).await;
+        // When it fails, the metrics end with it.
+        stopping.cancel();
+        ended
+    };
+    let serving = async { tokio::join!(server, exporting).0 };
+    tokio::pin!(serving);
+    announce(&address, metrics_address, count).context("cannot write to standard output")?;
     tokio::select! {
-        ended = &mut server => return ended.context("the server failed"),
+        ended = &mut serving => return ended.context("the server failed"),
         reason = shutdown.requested() => info!(%reason, "stopping"),
     }
 
     stopping.cancel();
     sampler.stop();
-    match timeout(GRACE, server).await {
+    match timeout(GRACE, serving).await {
         Ok(ended) => ended.context("the server failed"),
         Err(_) => {
             warn!("a subscriber does not take the end of its stream: leaving all the same");
             Ok(())
         }
     }
+}
+
+/// Who gets in, and where else than at the endpoint.
+struct Doors {
+    access: Arc<Access>,
+    tls: Option<Tls>,
+    metrics: Option<TcpListener>,
+}
+
+impl Doors {
+    /// Reads the secrets and binds the port of the metrics.
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        if let Some(exposure) = config.exposure() {
+            warn!("{exposure}");
+        }
+        Ok(Self {
+            access: Arc::new(Access::from_file(config.token_file.as_deref())?),
+            tls: config.tls.as_ref().map(Tls::read).transpose()?,
+            metrics: match config.metrics {
+                Some(address) => Some(bind_metrics(address).await?),
+                None => None,
+            },
+        })
+    }
+
+    fn metrics_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.metrics.as_ref().map(TcpListener::local_addr).transpose()
+    }
+}
+
+/// A sampler at work, and what others need of it.
+struct Sampling {
+    sampler: Sampler,
+    monitor: Monitor,
+    hub: hub::Hub,
+    sensors: Sensors,
+    accounts: Option<Arc<SharedAccounts>>,
 }
 
 /// Looks for sources on a thread of its own: a driver that hangs while it starts must not make the
@@ -91,8 +166,8 @@ fn find_sources(config: &Config) -> anyhow::Result<oneshot::Receiver<anyhow::Res
 }
 
 /// Starts the sampler on what was found.
-fn start_sampling(config: &Config, found: Discovery) -> anyhow::Result<(Sampler, Monitor)> {
-    report_skipped(&found);
+fn start_sampling(config: &Config, found: Discovery) -> anyhow::Result<Sampling> {
+    tell_what_is_missing(&found);
     let instance = fastrand::u64(1..);
     let system_info = host::system_info(&config.probe.proc_root);
     let description = describe::description(&found, system_info, instance, config.interval);
@@ -102,26 +177,35 @@ fn start_sampling(config: &Config, found: Discovery) -> anyhow::Result<(Sampler,
         (Variant { composer, publisher }, hub)
     };
     let (fine, fine_hub) = variant();
-    let (coarse, coarse_hub) = (config.interval < COARSE).then(variant).unzip();
-    let outlets = Outlets::new(fine, coarse, &found.sensors);
-    let sensors = Sensors::new(found.sensors);
-    let sampler = Sampler::start(found.lanes, &sensors, config.interval, outlets)
-        .context("cannot start the sampling threads")?;
+    let (coarse, coarse_hub) = (config.interval < platypus::CLOSEST).then(variant).unzip();
     let hub = match coarse_hub {
         Some(coarse_hub) if !config.may_see_fine_cpu() => coarse_hub,
         _ => fine_hub,
     };
-    Ok((sampler, Monitor::new(hub, description, sensors)))
+    let book = || Accounts::of(&found.sensors, config.metrics_detail());
+    let accounts = config.metrics.map(|_| Arc::new(SharedAccounts::new(book())));
+    let outlets = Outlets::new(fine, coarse, &found.sensors).with_accounts(accounts.clone());
+    let sensors = Sensors::new(found.sensors);
+    let sampler = Sampler::start(found.lanes, &sensors, config.interval, outlets)
+        .context("cannot start the sampling threads")?;
+    let monitor = Monitor::new(hub.clone(), description, sensors.clone());
+    Ok(Sampling { sampler, monitor, hub, sensors, accounts })
 }
 
-/// What isn't used is worth a warning only if something could be done about it here.
-fn report_skipped(found: &Discovery) {
+/// Says in the log what can't be read here: as a warning if it is there and only a right is missing.
+fn tell_what_is_missing(found: &Discovery) {
     for SkippedSource { source, reason, remedy } in &found.skipped {
-        info!(source, reason, remedy, "source not used");
+        if found.denied.contains(source) {
+            warn!(source, reason, remedy, "source not readable");
+        } else {
+            info!(source, reason, remedy, "source not used");
+        }
     }
-    let denied = |info: &&SensorInfo| info.status == Status::PermissionDenied;
-    for SensorInfo { name, source, remedy, .. } in found.sensors.iter().filter(denied) {
-        warn!(sensor = name, source, remedy, "a counter is there and may not be read");
+    for SensorInfo { name, source, status, remedy, .. } in
+        found.sensors.iter().filter(|info| info.status != Status::Ok)
+    {
+        let status = status.as_str();
+        warn!(sensor = name, source, status, remedy, "sensor not readable");
     }
 }
 
@@ -133,11 +217,13 @@ struct Listening<'a> {
     api: &'static str,
     pid: u32,
     sensors: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
 }
 
-fn announce(address: &str, sensors: usize) -> io::Result<()> {
-    let line =
-        Listening { event: "listening", address, api: API, pid: std::process::id(), sensors };
+fn announce(address: &str, metrics: Option<SocketAddr>, sensors: usize) -> io::Result<()> {
+    let pid = std::process::id();
+    let line = Listening { event: "listening", address, api: API, pid, sensors, metrics };
     let mut stdout = io::stdout().lock();
     serde_json::to_writer(&mut stdout, &line)?;
     stdout.write_all(b"\n")?;

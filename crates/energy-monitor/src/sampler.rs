@@ -30,7 +30,7 @@ use crate::source::Pace;
 
 use lane::LaneThread;
 use tick::Tick;
-pub use tick::{COARSE, Outlets, Variant};
+pub use tick::{Outlets, Variant};
 
 /// How long a thread has to end by itself: those that hang in a driver are left behind.
 const GRACE: Duration = Duration::from_millis(200);

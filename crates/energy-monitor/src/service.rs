@@ -2,14 +2,17 @@
 //! submodules the only file here that speaks tonic.
 
 mod codec;
+pub mod secure;
 mod subscription;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use energy_proto::{ClockAnchor, Description, FILE_DESCRIPTOR_SET, monotonic_now, pb};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::UnixListenerStream;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -17,8 +20,11 @@ use tonic::{Request, Response, Status};
 use crate::hub::Hub;
 use crate::listen::Listener;
 use crate::sampler::{Sensors, stale_after};
+use crate::tls::Tls;
+use crate::token::Access;
 pub use codec::ReadingCodec;
 use generated::energy_monitor_server::{EnergyMonitor, EnergyMonitorServer};
+use secure::Guard;
 use subscription::{Identity, Order, Subscription};
 
 #[expect(
@@ -56,6 +62,8 @@ impl Monitor {
 pub async fn serve(
     listener: Listener,
     monitor: Monitor,
+    access: Arc<Access>,
+    tls: Option<&Tls>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -65,12 +73,18 @@ pub async fn serve(
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let router = Server::builder()
+    let mut server = Server::builder();
+    if let Some(tls) = tls {
+        server = server.tls_config(secure::tls_config(tls))?;
+    }
+    // Health stays open: it tells nothing of the sensors.
+    let guard = Guard::new(access);
+    let router = server
         .add_service(health)
-        .add_service(reflection().build_v1()?)
+        .add_service(InterceptedService::new(reflection().build_v1()?, guard.clone()))
         // What tools of before 2023 ask for.
-        .add_service(reflection().build_v1alpha()?)
-        .add_service(EnergyMonitorServer::new(monitor));
+        .add_service(InterceptedService::new(reflection().build_v1alpha()?, guard.clone()))
+        .add_service(EnergyMonitorServer::with_interceptor(monitor, guard));
     match listener {
         Listener::Tcp(listener) => {
             // A reading is far smaller than a segment: waiting for more only delays it.

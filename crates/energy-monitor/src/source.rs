@@ -53,16 +53,35 @@ pub struct Unavailable {
     pub reason: String,
     /// What to do; empty if nothing helps.
     pub remedy: String,
+    /// Whether it is there, and this process may not read it.
+    pub denied: bool,
 }
 
 impl Unavailable {
+    /// It is there, but a right is missing.
+    fn denied(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { denied: true, ..Self::new(reason, remedy) }
+    }
+
     fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { reason: reason.into(), remedy: remedy.into() }
+        Self { reason: reason.into(), remedy: remedy.into(), denied: false }
     }
 }
 
-/// What gives this program the right to use perf counters of the whole host.
-pub const PERFMON_REMEDY: &str = "run `sudo setcap cap_perfmon=ep $(command -v energy-monitor)`";
+/// What gives this program the right to use perf counters of the whole host: to it alone, for good.
+/// Before Linux 5.8 the capability was a part of CAP_SYS_ADMIN.
+fn perfmon_remedy() -> String {
+    let program = std::env::current_exe().ok();
+    let program = program.map_or_else(|| "$(command -v energy-monitor)".to_owned(), shell_word);
+    format!("run `sudo setcap cap_perfmon=ep {program}`")
+}
+
+/// A path as a shell takes it.
+fn shell_word(path: impl AsRef<Path>) -> String {
+    let text = path.as_ref().display().to_string();
+    let plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:".contains(character);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
 
 /// The first epoch of energy that is counted from this program's start. A client that sees two of its
 /// starts can so tell them apart; energy that the hardware goes on counting meanwhile has epoch 0.
@@ -145,6 +164,17 @@ impl<T: Clone> Paced<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_remedy_names_files_as_a_shell_takes_them() {
+        assert_eq!(
+            shell_word("/sys/class/powercap/intel-rapl:0"),
+            "/sys/class/powercap/intel-rapl:0"
+        );
+        assert_eq!(shell_word("/a b/it's"), r"'/a b/it'\''s'");
+        let program = std::env::current_exe().unwrap();
+        assert!(perfmon_remedy().ends_with(&format!("{}`", shell_word(program))));
+    }
 
     #[test]
     fn a_paced_figure_is_read_once_in_its_period_at_the_ticks_pace() {

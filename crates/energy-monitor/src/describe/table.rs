@@ -119,6 +119,7 @@ mod tests {
             lanes: Vec::new(),
             sensors: vec![gpu, package],
             skipped: vec![skipped],
+            denied: Vec::new(),
             gpu_info: None,
             platform: "nvidia",
         });

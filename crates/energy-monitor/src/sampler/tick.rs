@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use energy_proto::{ClockAnchor, Nanos, SensorInfo, SensorKind, SensorReading, monotonic_now};
+use energy_proto::{ClockAnchor, Nanos, SensorInfo, SensorReading, monotonic_now};
 use tracing::{debug, warn};
 
 use super::board::Board;
@@ -16,16 +16,14 @@ use crate::clock::{Clocks, Schedule};
 use crate::compose::Composer;
 use crate::discover::Lane;
 use crate::hub::Publisher;
+use crate::metrics::SharedAccounts;
+use crate::platypus;
 use crate::scheduling::be_punctual;
 
 /// How long, and how closely, registers are read at the start to find out how often they move: RAPL
 /// moves every millisecond.
 const FINDING_OUT: Duration = Duration::from_millis(40);
 const FINDING_OUT_STEP: Duration = Duration::from_micros(100);
-
-/// Over TCP without a token, readings of the CPU's energy are no closer together: finer ones tell what
-/// other programs compute (PLATYPUS, CVE-2020-8694).
-pub const COARSE: Duration = Duration::from_millis(10);
 
 /// A composer and where its messages go.
 #[derive(Debug)]
@@ -52,9 +50,10 @@ impl Variant {
 pub struct Outlets {
     fine: Variant,
     coarse: Option<Coarse>,
+    accounts: Option<Arc<SharedAccounts>>,
 }
 
-/// The variant for those who may not see the CPU's energy at full resolution.
+/// The variant for those who may not see the CPU's energy at full resolution: see [`platypus`].
 #[derive(Debug)]
 struct Coarse {
     variant: Variant,
@@ -65,23 +64,30 @@ struct Coarse {
 }
 
 impl Outlets {
-    /// `coarse` is needed where the interval is below [`COARSE`].
+    /// `coarse` is needed where the interval is below [`platypus::CLOSEST`].
     #[must_use]
     pub fn new(fine: Variant, coarse: Option<Variant>, sensors: &[SensorInfo]) -> Self {
-        let is_cpu = |info: &SensorInfo| {
-            matches!(info.kind, SensorKind::CpuPackage | SensorKind::Dram | SensorKind::Psys)
-        };
+        let is_cpu = |info: &SensorInfo| platypus::concerns(info.kind);
         let coarse = coarse.map(|variant| Coarse {
             variant,
             is_cpu: sensors.iter().map(is_cpu).collect(),
             taken: None,
             readings: Vec::with_capacity(sensors.len()),
         });
-        Self { fine, coarse }
+        Self { fine, coarse, accounts: None }
+    }
+
+    /// The same, keeping book of every tick for the metrics.
+    #[must_use]
+    pub fn with_accounts(self, accounts: Option<Arc<SharedAccounts>>) -> Self {
+        Self { accounts, ..self }
     }
 
     pub(super) fn tell(&mut self, tick: u64, now: Nanos, readings: &[SensorReading]) {
         self.fine.tell(tick, now, readings);
+        if let Some(accounts) = &self.accounts {
+            accounts.observe(readings);
+        }
         if let Some(coarse) = &mut self.coarse {
             coarse.tell(tick, now, readings);
         }
@@ -97,7 +103,7 @@ impl Outlets {
 
 impl Coarse {
     fn tell(&mut self, tick: u64, now: Nanos, readings: &[SensorReading]) {
-        let is_due = self.taken.is_none_or(|taken| now.since(taken) >= COARSE);
+        let is_due = self.taken.is_none_or(|taken| now.since(taken) >= platypus::CLOSEST);
         if is_due {
             self.taken = Some(now);
             self.readings.clear();

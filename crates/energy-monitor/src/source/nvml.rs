@@ -40,7 +40,7 @@ impl NvmlSource {
         // the GPUs live as long as the process.
         let nvml: &'static Nvml = Box::leak(Box::new(nvml));
         let count = nvml.device_count().map_err(|error| not_started(&error))?;
-        let mut gpus: Vec<Gpu> = (0..count).map(|index| Gpu::open(nvml, index)).collect();
+        let gpus: Vec<Gpu> = (0..count).map(|index| Gpu::open(nvml, index)).collect();
         if gpus.is_empty() {
             return Err(Unavailable::new("NVML finds no GPU", ""));
         }

@@ -13,7 +13,7 @@ use energy_proto::{Joules, SensorInfo, SensorKind, SensorReading, Status};
 use perf_event::{Builder, Counter as PerfCounter};
 
 use super::rapl_powercap::{UPDATE_PERIOD, full_power};
-use super::{PERFMON_REMEDY, Source, Unavailable, epoch_of_this_start, timed};
+use super::{Source, Unavailable, epoch_of_this_start, perfmon_remedy, timed};
 use crate::counter::Counter;
 
 /// A list of CPUs longer than this is not a list of packages.
@@ -98,7 +98,7 @@ impl Domain {
             measures: vec!["energy".to_owned()],
             update_period: Some(UPDATE_PERIOD),
             status,
-            remedy: if status == Status::PermissionDenied { PERFMON_REMEDY } else { "" }.to_owned(),
+            remedy: if status == Status::PermissionDenied { remedy() } else { String::new() },
             ..SensorInfo::new(id, event.kind, "rapl_perf")
         };
         let (perf, error) = match opened {
@@ -249,6 +249,14 @@ fn status_of(error: &io::Error) -> Status {
     }
 }
 
+/// The second lets every user of the host read them; a container's runtime refuses the call by itself.
+fn remedy() -> String {
+    format!(
+        "{}, or `sudo sysctl kernel.perf_event_paranoid=0` for all users until the next boot; in a container also allow CAP_PERFMON and the call perf_event_open",
+        perfmon_remedy()
+    )
+}
+
 fn no_pmu(pmu: &Path) -> Unavailable {
     Unavailable::new(
         format!("{} is not there: this kernel or processor has no RAPL in perf", pmu.display()),
@@ -258,9 +266,9 @@ fn no_pmu(pmu: &Path) -> Unavailable {
 
 fn refused(pmu: &Path, error: Option<io::Error>) -> Unavailable {
     match error {
-        Some(error) if error.kind() == io::ErrorKind::PermissionDenied => Unavailable::new(
+        Some(error) if error.kind() == io::ErrorKind::PermissionDenied => Unavailable::denied(
             "perf's RAPL counters need CAP_PERFMON or kernel.perf_event_paranoid of 0 or less",
-            PERFMON_REMEDY,
+            remedy(),
         ),
         Some(error) => {
             Unavailable::new(format!("perf's RAPL counters don't open: {error}"), String::new())
@@ -330,11 +338,11 @@ mod tests {
     #[test]
     fn the_lack_of_a_right_names_the_command_that_gives_it() {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        let error = refused(Path::new("/sys/x"), Some(denied)).to_string();
-        assert!(
-            error.contains("sudo setcap cap_perfmon=ep $(command -v energy-monitor)"),
-            "{error}"
-        );
+        let error = refused(Path::new("/sys/x"), Some(denied));
+        assert!(error.denied);
+        let error = error.to_string();
+        assert!(error.contains("sudo setcap cap_perfmon=ep /"), "{error}");
+        assert!(error.contains("sudo sysctl kernel.perf_event_paranoid=0"), "{error}");
         assert!(error.contains("CAP_PERFMON"), "{error}");
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use energy_proto::{Nanos, SensorInfo, SensorKind, SensorReading, Status, Watts};
 
-use super::{PERFMON_REMEDY, Source, Unavailable, epoch_of_this_start, timed};
+use super::{Source, Unavailable, epoch_of_this_start, perfmon_remedy, shell_word, timed};
 use crate::counter::{Counter, PACKAGE_FULL_POWER, PLATFORM_FULL_POWER, longest_unread};
 
 /// The hardware's own period of about 1/1024 s.
@@ -200,7 +200,11 @@ fn status_of(error: &io::Error) -> Status {
 fn remedy_for(status: Status, path: &Path) -> String {
     match status {
         Status::PermissionDenied => {
-            format!("{PERFMON_REMEDY}, or `sudo chmod a+r {}` until the next boot", path.display())
+            format!(
+                "{}, or install packaging/60-energy-monitor.rules for the group `energy`, or `sudo chmod a+r {}` for all users until the next boot",
+                perfmon_remedy(),
+                shell_word(path)
+            )
         }
         Status::Ok => String::new(),
         _ => format!("{} should hold a number of microjoules", path.display()),
@@ -374,7 +378,7 @@ mod tests {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         assert_eq!(status_of(&denied), Status::PermissionDenied);
         let remedy = remedy_for(Status::PermissionDenied, Path::new("/sys/x/energy_uj"));
-        assert!(remedy.contains("sudo setcap cap_perfmon=ep $(command -v energy-monitor)"));
+        assert!(remedy.contains("sudo setcap cap_perfmon=ep /"));
         assert!(remedy.contains("sudo chmod a+r /sys/x/energy_uj"));
     }
 
