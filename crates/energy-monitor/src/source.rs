@@ -1,6 +1,7 @@
 //! The hardware seam: a [`Source`] reads some sensors. What a vendor's interface can do is known only
 //! behind it.
 
+pub mod apple;
 pub mod estimate;
 pub mod memory;
 pub mod nvml;
