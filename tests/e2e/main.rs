@@ -1,4 +1,5 @@
 //! Whole-program tests: both real binaries against fakes that are real parts.
+mod apple;
 mod client;
 mod fake_server;
 mod monitor;
@@ -7,4 +8,5 @@ mod python;
 mod real_server;
 mod replay;
 mod results;
+mod scripted;
 mod transcripts;

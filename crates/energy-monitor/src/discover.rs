@@ -7,12 +7,14 @@ use std::time::Duration;
 use energy_proto::{GpuInfo, SensorInfo, SensorKind, SkippedSource, Status};
 
 use crate::config::{Probe, Selection, SourceName};
+use crate::source::apple::AppleSource;
 use crate::source::estimate::EstimateSource;
 use crate::source::memory::MemorySource;
 use crate::source::nvml::NvmlSource;
 #[cfg(target_os = "linux")]
 use crate::source::rapl_perf::PerfSource;
 use crate::source::rapl_powercap::PowercapSource;
+use crate::source::scripted::ScriptedSource;
 use crate::source::{Source, Unavailable};
 
 /// A source that was asked for and isn't there.
@@ -67,6 +69,16 @@ pub fn discover(probe: &Probe, host: &str) -> Result<Discovery, AskedForAndNotTh
         search.rapl(probe);
         search.check(probe, SourceName::Rapl)?;
     }
+    if wanted(probe, SourceName::Apple) {
+        search.apple();
+        search.check(probe, SourceName::Apple)?;
+    }
+    if probe.selection.names(SourceName::Scripted) {
+        search.scripted(probe);
+        search.check(probe, SourceName::Scripted)?;
+        // A recorded host has a recorded memory.
+        return Ok(search.finish());
+    }
     search.estimate(probe);
     search.check(probe, SourceName::Estimate)?;
     search.memory(probe);
@@ -84,6 +96,8 @@ struct Search<'a> {
     gpu: Lane,
     /// Files of the kernel, which don't.
     kernel: Lane,
+    /// What is waited for: each by itself.
+    streams: Vec<Lane>,
     sensors: Vec<SensorInfo>,
     skipped: Vec<SkippedSource>,
     gpu_info: Option<GpuInfo>,
@@ -95,6 +109,7 @@ impl<'a> Search<'a> {
             host,
             gpu: Lane::named("nvml"),
             kernel: Lane::named("kernel"),
+            streams: Vec::new(),
             sensors: Vec::new(),
             skipped: Vec::new(),
             gpu_info: None,
@@ -126,6 +141,30 @@ impl<'a> Search<'a> {
             }
             Err(error) => self.skip("rapl_powercap", error),
         }
+    }
+
+    fn apple(&mut self) {
+        match AppleSource::open(&std::env::var_os("PATH").unwrap_or_default()) {
+            Ok(source) => {
+                self.gpu_info = self.gpu_info.take().or_else(|| source.gpu());
+                self.add_stream("apple", source);
+            }
+            Err(error) => self.skip("apple", error),
+        }
+    }
+
+    fn scripted(&mut self, probe: &Probe) {
+        let Some((file, speed)) = &probe.script else { return };
+        match ScriptedSource::open(file, *speed) {
+            Ok(source) => self.add_stream("scripted", source),
+            Err(error) => self.skip("scripted", error),
+        }
+    }
+
+    fn add_stream(&mut self, name: &'static str, source: impl Source + 'static) {
+        let first = self.number(&source);
+        let sources: Vec<(u32, Box<dyn Source>)> = vec![(first, Box::new(source))];
+        self.streams.push(Lane { sources, ..Lane::named(name) });
     }
 
     fn estimate(&mut self, probe: &Probe) {
@@ -194,10 +233,10 @@ impl<'a> Search<'a> {
     }
 
     fn finish(self) -> Discovery {
-        let lanes = [self.gpu, self.kernel];
+        let lanes = [self.gpu, self.kernel].into_iter().chain(self.streams);
         Discovery {
             platform: platform(&self.sensors),
-            lanes: lanes.into_iter().filter(|lane| !lane.sources.is_empty()).collect(),
+            lanes: lanes.filter(|lane| !lane.sources.is_empty()).collect(),
             sensors: self.sensors,
             skipped: self.skipped,
             gpu_info: self.gpu_info,
@@ -228,8 +267,13 @@ fn platform(sensors: &[SensorInfo]) -> &'static str {
                 && info.measures_energy()
         })
     };
-    if gives(SensorKind::Gpu, "nvml") {
+    if sensors.iter().any(|info| info.source == "scripted") {
+        // It is the only source, whatever it has recorded.
+        "scripted"
+    } else if gives(SensorKind::Gpu, "nvml") {
         "nvidia"
+    } else if gives(SensorKind::Gpu, "apple") {
+        "macos"
     } else if gives(SensorKind::CpuPackage, "rapl") {
         "rapl"
     } else if gives(SensorKind::CpuPackage, "estimate") {
@@ -249,6 +293,7 @@ mod tests {
         Probe {
             selection,
             tdp: None,
+            script: None,
             nvml_library: Some(PathBuf::from("/nonexistent/libnvidia-ml.so.1")),
             sysfs_root: sysfs_root.to_owned(),
             proc_root: PathBuf::from("/proc"),
@@ -276,7 +321,7 @@ mod tests {
             (SensorKind::Memory, "here")
         );
         let skipped: Vec<_> = found.skipped.iter().map(|skipped| skipped.source.as_str()).collect();
-        assert_eq!(skipped, ["nvml", "rapl_perf", "rapl_powercap", "estimate"]);
+        assert_eq!(skipped, ["nvml", "rapl_perf", "rapl_powercap", "apple", "estimate"]);
     }
 
     #[test]

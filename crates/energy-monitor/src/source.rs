@@ -8,6 +8,7 @@ pub mod nvml;
 #[cfg(target_os = "linux")]
 pub mod rapl_perf;
 pub mod rapl_powercap;
+pub mod scripted;
 
 use std::time::Duration;
 

@@ -11,6 +11,8 @@ mod child;
 mod rails;
 mod sample;
 mod samples;
+#[cfg(test)]
+mod stand_in;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -190,7 +192,12 @@ impl AppleSource {
             warn!(said, "powermetrics refuses: {REMEDY}");
             self.state = State::Refused;
         } else {
-            warn!(said, ended, pause_ms = pause.as_millis(), "powermetrics is gone: starting it again");
+            warn!(
+                said,
+                ended,
+                pause_ms = pause.as_millis(),
+                "powermetrics is gone: starting it again"
+            );
         }
         self.samples.clear();
         self.rails.break_off();
@@ -223,7 +230,8 @@ impl AppleSource {
 
     fn tell(&mut self, sample: &Sample, came: Nanos, readings: &mut Vec<SensorReading>) {
         self.failures = 0;
-        let is_from_power = |id| matches!(taken_of(sample, id), Taken::Known { from_power: true, .. });
+        let is_from_power =
+            |id| matches!(taken_of(sample, id), Taken::Known { from_power: true, .. });
         if !self.reported_power && (0..).zip(RAILS).any(|(id, _)| is_from_power(id)) {
             self.reported_power = true;
             info!("this powermetrics tells no energy: it is made from its power and elapsed time");
@@ -285,7 +293,8 @@ fn info(
     if kind == SensorKind::Gpu {
         measures.extend(["utilization".to_owned(), "clocks".to_owned()]);
     }
-    let mut note = "estimated by macOS, not metered: compare figures of one machine only".to_owned();
+    let mut note =
+        "estimated by macOS, not metered: compare figures of one machine only".to_owned();
     if matches!(taken, Some(Taken::Known { from_power: true, .. })) {
         note += "; energy made from mean power and elapsed time";
     }

@@ -178,17 +178,7 @@ impl Drop for Child {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
-    /// A program of the shell under the name of powermetrics.
-    fn program(script: &str) -> (tempfile::TempDir, PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("powermetrics");
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        (dir, path)
-    }
+    use crate::source::apple::stand_in::program;
 
     fn in_ms(millis: u64) -> Nanos {
         monotonic_now() + Duration::from_millis(millis)
@@ -228,7 +218,7 @@ mod tests {
 
     #[test]
     fn one_that_says_nothing_is_waited_for_no_longer_than_asked_and_killed_when_dropped() {
-        let (_dir, path) = program("exec sleep 600");
+        let (_dir, path) = program("exec sleep 60");
         let mut child = Child::start(&path).unwrap();
         let asked = monotonic_now();
         assert_eq!(child.hear(&mut [0; 16], in_ms(30)), Heard::Nothing);

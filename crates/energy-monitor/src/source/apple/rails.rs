@@ -110,8 +110,8 @@ impl Rails {
     fn judge(&mut self, sample: &Sample) -> [Shown; RAILS] {
         let is_zero = |taken| matches!(taken, Taken::Known { energy: Joules(0.0), .. });
         self.zero_run = if is_zero(sample.cpu) { self.zero_run.saturating_add(1) } else { 0 };
-        let cpu_is_wrong = is_zero(sample.cpu)
-            && (sample.cores_active >= BUSY || self.zero_run >= ZERO_RUN);
+        let cpu_is_wrong =
+            is_zero(sample.cpu) && (sample.cores_active >= BUSY || self.zero_run >= ZERO_RUN);
         let gpu_ran = sample.elapsed.mul_f64(sample.gpu_active.unwrap_or(0.0));
         let is_wrong = |taken, ran: Duration| {
             // Rails go to zero together; where the CPU's did, nobody knows of another's zero.

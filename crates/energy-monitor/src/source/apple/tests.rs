@@ -2,7 +2,6 @@
 
 use super::*;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 const SAMPLE: &str =
@@ -10,11 +9,7 @@ const SAMPLE: &str =
 
 /// A directory with a program of the shell under the name of powermetrics.
 fn program(script: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("powermetrics");
-    fs::write(&path, format!("#!/bin/sh\nSAMPLE={SAMPLE}\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    dir
+    stand_in::program(&format!("SAMPLE={SAMPLE}\n{script}")).0
 }
 
 fn open(dir: &Path) -> AppleSource {
@@ -57,7 +52,9 @@ fn three_rails_are_described_and_counted() {
 #[test]
 fn without_the_right_it_says_what_to_do_and_does_not_try_again() {
     for to in ["", ">&2"] {
-        let script = format!("echo started >> $0.log; echo 'powermetrics must be invoked as the superuser' {to}; exit 1");
+        let script = format!(
+            "echo started >> $0.log; echo 'powermetrics must be invoked as the superuser' {to}; exit 1"
+        );
         let dir = program(&script);
         let mut source = open(dir.path());
         let readings = read(&mut source);
@@ -73,7 +70,7 @@ fn without_the_right_it_says_what_to_do_and_does_not_try_again() {
 
 #[test]
 fn one_that_hangs_is_stale_within_its_patience() {
-    let dir = program("cat $SAMPLE; exec sleep 600");
+    let dir = program("cat $SAMPLE; exec sleep 60");
     let mut source = open(dir.path());
     read_until(&mut source, Status::Ok);
     let asked = monotonic_now();

@@ -72,7 +72,8 @@ fn no_time_no_sample() {
     for bad in ["<integer>0</integer>", "<integer>-1</integer>", "<real>1e300</real>", "<true/>"] {
         assert!(matches!(parse(&with(M1_PRO, elapsed, bad)), Err(NotASample::Elapsed)), "{bad}");
     }
-    for bad in [&b""[..], b"\0\0", b"powermetrics must be", b"<plist/>", b"<plist><array/></plist>"] {
+    for bad in [&b""[..], b"\0\0", b"powermetrics must be", b"<plist/>", b"<plist><array/></plist>"]
+    {
         assert!(parse(bad).is_err(), "{bad:?}");
     }
 }
