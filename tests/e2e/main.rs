@@ -1,4 +1,5 @@
 //! Whole-program tests: both real binaries against fakes that are real parts.
+mod apple;
 mod client;
 mod fake_server;
 mod hwmon;
@@ -10,5 +11,6 @@ mod python;
 mod real_server;
 mod replay;
 mod results;
+mod scripted;
 mod secure;
 mod transcripts;

@@ -2,6 +2,7 @@
 //! sysfs, and the two real programs with guards that leave nothing behind.
 
 pub mod fake_nvml;
+pub mod fake_powermetrics;
 pub mod fake_server;
 pub mod http;
 pub mod hwmon_tree;

@@ -53,7 +53,8 @@ pub struct Cli {
           value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub collection_interval_ms: u64,
 
-    /// What to read: `auto` for every counter found here, or a list of nvml, rapl, hwmon, estimate
+    /// What to read: `auto` for every counter found here, or a list of nvml, rapl, hwmon, apple,
+    /// estimate, scripted
     ///
     /// A source that is named must be there. `estimate` makes figures up from the CPU's busy share
     /// and --tdp-watts; `auto` never chooses it.
@@ -67,6 +68,15 @@ pub struct Cli {
     /// NVIDIA's management library, where it isn't in the usual place
     #[arg(long, value_name = "PATH")]
     pub nvml_library: Option<PathBuf>,
+
+    /// The recorded trace to replay with --sources scripted: the directory of a run, its
+    /// telemetry.arrow, or a JSON script
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+
+    /// Replay the trace as fast as it can be sampled instead of at its own speed
+    #[arg(long, requires = "script")]
+    pub script_fast: bool,
 
     /// Where sysfs is mounted
     #[arg(long, value_name = "DIR", default_value = "/sys")]

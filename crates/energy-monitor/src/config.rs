@@ -10,6 +10,7 @@ use energy_proto::Watts;
 
 use crate::cli::{Cli, LogFormat};
 use crate::metrics::CpuDetail;
+use crate::source::scripted::Speed;
 
 /// A source that can be asked for by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +21,17 @@ pub enum SourceName {
     Rapl,
     /// AMD and Intel GPUs and Jetsons through DRM and hwmon.
     Hwmon,
+    /// Apple's processors through powermetrics.
+    Apple,
     /// Figures made up from the CPU's busy share.
     Estimate,
+    /// A recorded trace.
+    Scripted,
 }
 
 impl SourceName {
-    const ALL: [Self; 4] = [Self::Nvml, Self::Rapl, Self::Hwmon, Self::Estimate];
+    const ALL: [Self; 6] =
+        [Self::Nvml, Self::Rapl, Self::Hwmon, Self::Apple, Self::Estimate, Self::Scripted];
 
     /// The name on the command line.
     #[must_use]
@@ -34,7 +40,9 @@ impl SourceName {
             Self::Nvml => "nvml",
             Self::Rapl => "rapl",
             Self::Hwmon => "hwmon",
+            Self::Apple => "apple",
             Self::Estimate => "estimate",
+            Self::Scripted => "scripted",
         }
     }
 }
@@ -98,6 +106,8 @@ pub struct Probe {
     pub tdp: Option<Watts>,
     /// NVML's library, if not in the usual place.
     pub nvml_library: Option<PathBuf>,
+    /// The trace to replay and how fast; there if `scripted` is selected.
+    pub script: Option<(PathBuf, Speed)>,
     /// Where sysfs is mounted.
     pub sysfs_root: PathBuf,
     /// Where procfs is mounted.
@@ -145,6 +155,17 @@ pub enum ConfigError {
         "the sources `rapl` and `estimate` both stand for the CPU and would be added up: choose one"
     )]
     CpuTwice,
+    /// A replay of nothing.
+    #[error("the source `scripted` needs a trace to replay: add --script FILE")]
+    ScriptedWithoutScript,
+    /// A trace that isn't asked to be replayed.
+    #[error("--script is for the source `scripted` only: add --sources scripted, or leave it out")]
+    ScriptWithoutScripted,
+    /// A recorded host and this one.
+    #[error(
+        "the source `scripted` stands for a whole recorded host and would be added up with this one: name it alone"
+    )]
+    ScriptedWithOthers,
     /// Sensors open to the network without having been told so.
     #[error(
         "{0} can be reached from other hosts: add --allow-remote if that is meant (and --token-file, --tls-cert and --tls-key, so that only those you choose read it), or use 127.0.0.1"
@@ -201,6 +222,7 @@ impl TryFrom<Cli> for Config {
         if estimate && cli.sources.names(SourceName::Rapl) {
             return Err(ConfigError::CpuTwice);
         }
+        check_script(&cli)?;
         let address = SocketAddr::new(cli.bind_address, cli.port);
         if cli.uds.is_none() && !address.ip().is_loopback() && !cli.allow_remote {
             return Err(ConfigError::RemoteNotAllowed(address));
@@ -219,6 +241,9 @@ impl TryFrom<Cli> for Config {
                 selection: cli.sources,
                 tdp: cli.tdp_watts.map(Watts),
                 nvml_library: cli.nvml_library,
+                script: cli
+                    .script
+                    .map(|file| (file, if cli.script_fast { Speed::Fast } else { Speed::Own })),
                 sysfs_root: cli.sysfs_root,
                 proc_root: PathBuf::from("/proc"),
             },
@@ -230,6 +255,18 @@ impl TryFrom<Cli> for Config {
             exit_with_parent: cli.exit_with_parent,
             log_format: cli.log_format,
         })
+    }
+}
+
+/// A trace and its source go together, and with no other source.
+fn check_script(cli: &Cli) -> Result<(), ConfigError> {
+    match (cli.sources.names(SourceName::Scripted), &cli.script) {
+        (true, None) => Err(ConfigError::ScriptedWithoutScript),
+        (false, Some(_)) => Err(ConfigError::ScriptWithoutScripted),
+        (true, Some(_)) if cli.sources != Selection::Only(vec![SourceName::Scripted]) => {
+            Err(ConfigError::ScriptedWithOthers)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -245,9 +282,7 @@ pub fn parse_selection(text: &str) -> Result<Selection, String> {
     for part in text.split(',') {
         let name =
             SourceName::ALL.into_iter().find(|name| name.as_str() == part).ok_or_else(|| {
-                format!(
-                    "no source is called `{part}`: auto, or a list of nvml, rapl, hwmon, estimate"
-                )
+                format!("no source is called `{part}`: auto, or a list of nvml, rapl, hwmon, apple, estimate, scripted")
             })?;
         if !names.contains(&name) {
             names.push(name);
@@ -345,6 +380,20 @@ mod tests {
         assert_eq!(config(&["--tdp-watts", "65"]), Err(ConfigError::TdpWithoutEstimate));
         let both = config(&["--sources", "estimate", "--tdp-watts", "65"]).unwrap();
         assert_eq!(both.probe.tdp, Some(Watts(65.0)));
+    }
+
+    #[test]
+    fn a_trace_and_its_source_go_together_and_with_no_other() {
+        let scripted = ["--sources", "scripted"];
+        assert_eq!(config(&scripted), Err(ConfigError::ScriptedWithoutScript));
+        assert_eq!(config(&["--script", "/t"]), Err(ConfigError::ScriptWithoutScripted));
+        let mixed = config(&["--sources", "scripted,nvml", "--script", "/t"]);
+        assert_eq!(mixed, Err(ConfigError::ScriptedWithOthers));
+        let script = |extra: &[&str]| {
+            config(&[&scripted[..], &["--script", "/t"], extra].concat()).unwrap().probe.script
+        };
+        assert_eq!(script(&[]), Some((PathBuf::from("/t"), Speed::Own)));
+        assert_eq!(script(&["--script-fast"]), Some((PathBuf::from("/t"), Speed::Fast)));
     }
 
     #[test]

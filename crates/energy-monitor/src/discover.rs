@@ -7,6 +7,7 @@ use std::time::Duration;
 use energy_proto::{GpuInfo, SensorInfo, SensorKind, SkippedSource, Status};
 
 use crate::config::{Probe, Selection, SourceName};
+use crate::source::apple::AppleSource;
 use crate::source::estimate::EstimateSource;
 use crate::source::hwmon::{self, HwmonSource};
 use crate::source::memory::MemorySource;
@@ -14,6 +15,7 @@ use crate::source::nvml::NvmlSource;
 #[cfg(target_os = "linux")]
 use crate::source::rapl_perf::PerfSource;
 use crate::source::rapl_powercap::PowercapSource;
+use crate::source::scripted::ScriptedSource;
 use crate::source::{Pace, Source, Unavailable};
 
 /// The quickest counters of GPUs move every 10 ms; more reads than this tell nothing, and make some
@@ -80,6 +82,16 @@ pub fn discover(probe: &Probe, host: &str) -> Result<Discovery, AskedForAndNotTh
         search.hwmon(probe);
         search.check(probe, SourceName::Hwmon)?;
     }
+    if wanted(probe, SourceName::Apple) {
+        search.apple();
+        search.check(probe, SourceName::Apple)?;
+    }
+    if probe.selection.names(SourceName::Scripted) {
+        search.scripted(probe);
+        search.check(probe, SourceName::Scripted)?;
+        // A recorded host has a recorded memory.
+        return Ok(search.finish());
+    }
     search.estimate(probe);
     search.check(probe, SourceName::Estimate)?;
     search.memory(probe);
@@ -99,6 +111,8 @@ struct Search<'a> {
     hwmon: Lane,
     /// Files of the kernel, which don't.
     kernel: Lane,
+    /// What is waited for: each by itself.
+    streams: Vec<Lane>,
     sensors: Vec<SensorInfo>,
     skipped: Vec<SkippedSource>,
     denied: Vec<String>,
@@ -110,8 +124,9 @@ impl<'a> Search<'a> {
         Self {
             host,
             gpu: Lane::new("nvml", Pace::Own { closest: NVML_CLOSEST }),
-            kernel: Lane::new("kernel", Pace::Tick),
             hwmon: Lane::new("hwmon", Pace::Own { closest: hwmon::CLOSEST }),
+            kernel: Lane::new("kernel", Pace::Tick),
+            streams: Vec::new(),
             sensors: Vec::new(),
             skipped: Vec::new(),
             denied: Vec::new(),
@@ -161,6 +176,30 @@ impl<'a> Search<'a> {
             }
             Err(error) => self.skip("rapl_powercap", error),
         }
+    }
+
+    fn apple(&mut self) {
+        match AppleSource::open(&std::env::var_os("PATH").unwrap_or_default()) {
+            Ok(source) => {
+                self.gpu_info = self.gpu_info.take().or_else(|| source.gpu());
+                self.add_stream("apple", source);
+            }
+            Err(error) => self.skip("apple", error),
+        }
+    }
+
+    fn scripted(&mut self, probe: &Probe) {
+        let Some((file, speed)) = &probe.script else { return };
+        match ScriptedSource::open(file, *speed) {
+            Ok(source) => self.add_stream("scripted", source),
+            Err(error) => self.skip("scripted", error),
+        }
+    }
+
+    fn add_stream(&mut self, name: &'static str, source: impl Source + 'static) {
+        let first = self.number(&source);
+        let sources: Vec<(u32, Box<dyn Source>)> = vec![(first, Box::new(source))];
+        self.streams.push(Lane { sources, ..Lane::new(name, Pace::Stream) });
     }
 
     fn estimate(&mut self, probe: &Probe) {
@@ -233,10 +272,10 @@ impl<'a> Search<'a> {
     }
 
     fn finish(self) -> Discovery {
-        let lanes = [self.gpu, self.hwmon, self.kernel];
+        let lanes = [self.gpu, self.hwmon, self.kernel].into_iter().chain(self.streams);
         Discovery {
             platform: platform(&self.sensors),
-            lanes: lanes.into_iter().filter(|lane| !lane.sources.is_empty()).collect(),
+            lanes: lanes.filter(|lane| !lane.sources.is_empty()).collect(),
             sensors: self.sensors,
             skipped: self.skipped,
             denied: self.denied,
@@ -269,12 +308,17 @@ fn platform(sensors: &[SensorInfo]) -> &'static str {
                 && info.measures_energy()
         })
     };
-    if gives(SensorKind::Gpu, "nvml") || gives(SensorKind::Module, "nvml") {
+    if sensors.iter().any(|info| info.source == "scripted") {
+        // It is the only source, whatever it has recorded.
+        "scripted"
+    } else if gives(SensorKind::Gpu, "nvml") || gives(SensorKind::Module, "nvml") {
         "nvidia"
     } else if gives(SensorKind::Gpu, "hwmon_amd") || gives(SensorKind::Soc, "hwmon_amd") {
         "amd"
     } else if gives(SensorKind::Gpu, "hwmon_intel") {
         "intel"
+    } else if gives(SensorKind::Gpu, "apple") {
+        "macos"
     } else if gives(SensorKind::Soc, "hwmon_jetson") {
         "jetson"
     } else if gives(SensorKind::CpuPackage, "rapl") {
@@ -296,6 +340,7 @@ mod tests {
         Probe {
             selection,
             tdp: None,
+            script: None,
             nvml_library: Some(PathBuf::from("/nonexistent/libnvidia-ml.so.1")),
             sysfs_root: sysfs_root.to_owned(),
             proc_root: PathBuf::from("/proc"),
@@ -323,7 +368,7 @@ mod tests {
             (SensorKind::Memory, "here")
         );
         let skipped: Vec<_> = found.skipped.iter().map(|skipped| skipped.source.as_str()).collect();
-        assert_eq!(skipped, ["nvml", "rapl_perf", "rapl_powercap", "hwmon", "estimate"]);
+        assert_eq!(skipped, ["nvml", "rapl_perf", "rapl_powercap", "hwmon", "apple", "estimate"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The hardware seam: a [`Source`] reads some sensors. What a vendor's interface can do is known only
 //! behind it.
 
+pub mod apple;
 pub mod estimate;
 pub mod hwmon;
 pub mod memory;
@@ -8,6 +9,7 @@ pub mod nvml;
 #[cfg(target_os = "linux")]
 pub mod rapl_perf;
 pub mod rapl_powercap;
+pub mod scripted;
 
 use std::fs::File;
 use std::io;
