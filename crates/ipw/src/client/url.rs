@@ -34,7 +34,7 @@ pub(super) fn root(given: &str, example: &str) -> Result<Url, ClientError> {
 }
 
 /// Whether what is sent there stays on this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     match address.parse::<std::net::IpAddr>() {
