@@ -2,17 +2,12 @@
 //! readings it brought, by time.
 
 mod backoff;
-mod clock;
-mod error;
-mod link;
 pub mod original;
-mod receiver;
-mod sensors;
 mod session;
 mod timeline;
 
 pub use backoff::Backoff;
-pub use error::SessionError;
-pub use link::{MonitorLink, Place, exposes_token};
-pub use session::{SessionStats, TelemetrySession};
+pub use session::{
+    MonitorLink, Place, SessionError, SessionStats, TelemetrySession, exposes_token,
+};
 pub use timeline::Timeline;

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::env;
-use crate::client::{self, ClientConfig, Timeouts};
+use crate::client::{self, ClientConfig, NoOrigin, Timeouts};
 use crate::dataset::{self, Dataset};
 use crate::derive::ModelFacts;
 use crate::exit::{self, Exit, UsageError};
@@ -273,28 +273,21 @@ fn monitor(text: &str, has_token: bool) -> Result<MonitorChoice, UsageError> {
 
 /// A running monitor's URL, if it can be one.
 fn monitor_url(url: &str, has_token: bool) -> Result<String, UsageError> {
-    let parsed = reqwest::Url::parse(url).ok();
-    if parsed.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
-        // The text may hold a password, so it isn't repeated.
-        return Err(UsageError(
-            "--monitor: the URL holds a user name or password, which would show in the list of \
-             processes; a monitor's token goes into IPW_MONITOR_TOKEN"
-                .to_owned(),
-        ));
-    }
-    let plain = parsed.filter(|parsed| {
-        matches!(parsed.scheme(), "http" | "https")
-            && parsed.has_host()
-            && parsed.path() == "/"
-            && parsed.query().is_none()
-            && parsed.fragment().is_none()
-            && !url.contains(',')
-    });
-    if plain.is_none() {
-        return Err(UsageError(format!(
-            "--monitor {url}: give one http://HOST:PORT or https://HOST:PORT; several monitors are \
-             not supported yet"
-        )));
+    match client::check_origin(url) {
+        Ok(()) => {}
+        Err(NoOrigin::Credentials) => {
+            return Err(UsageError(
+                "--monitor: the URL holds a user name or password, which would show in the list of \
+                 processes; a monitor's token goes into IPW_MONITOR_TOKEN"
+                    .to_owned(),
+            ));
+        }
+        Err(NoOrigin::Other) => {
+            return Err(UsageError(format!(
+                "--monitor {url}: give one http://HOST:PORT or https://HOST:PORT; several monitors \
+                 are not supported yet"
+            )));
+        }
     }
     if has_token && exposes_token(url) {
         return Err(UsageError(SessionError::TokenInTheClear { url: url.to_owned() }.to_string()));

@@ -10,10 +10,20 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::link::{Client, connect, describe};
-use super::receiver::Receiver;
-use super::sensors::learn;
-use super::{MonitorLink, SessionError, Timeline};
+use super::Timeline;
+
+mod clock;
+mod error;
+mod link;
+mod receiver;
+mod sensors;
+
+pub use error::SessionError;
+pub use link::{MonitorLink, Place, exposes_token};
+
+use link::{Client, connect, describe};
+use receiver::Receiver;
+use sensors::learn;
 
 /// How the telemetry has gone so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,7 +40,7 @@ pub struct SessionStats {
 
 /// What the receiving task fills and the session shows.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+struct Shared {
     timeline: RwLock<Timeline>,
     stats: Mutex<SessionStats>,
     sensors: Mutex<Vec<SensorInfo>>,
@@ -43,31 +53,31 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn count(&self, change: impl FnOnce(&mut SessionStats)) {
+    fn count(&self, change: impl FnOnce(&mut SessionStats)) {
         change(&mut held(&self.stats));
     }
 
-    pub(super) fn push(&self, reading: &Reading) {
+    fn push(&self, reading: &Reading) {
         self.timeline.write().unwrap_or_else(PoisonError::into_inner).push(reading);
     }
 
-    pub(super) fn know(&self, sensors: Vec<SensorInfo>) {
+    fn know(&self, sensors: Vec<SensorInfo>) {
         *held(&self.sensors) = sensors;
     }
 
-    pub(super) fn learn(&self, told: &[SensorInfo]) {
+    fn learn(&self, told: &[SensorInfo]) {
         learn(&mut held(&self.sensors), told);
     }
 
-    pub(super) fn sensors(&self) -> Vec<SensorInfo> {
+    fn sensors(&self) -> Vec<SensorInfo> {
         held(&self.sensors).clone()
     }
 
-    pub(super) fn connected(&self, client: Client) {
+    fn connected(&self, client: Client) {
         *held(&self.client) = Some(client);
     }
 
-    pub(super) fn client(&self) -> Option<Client> {
+    fn client(&self) -> Option<Client> {
         held(&self.client).clone()
     }
 }

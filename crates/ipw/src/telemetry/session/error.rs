@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::time::Duration;
 
 use energy_proto::{API, MalformedReading};
 
@@ -49,6 +50,9 @@ pub enum SessionError {
     /// It is gone for good.
     #[error("the energy monitor keeps failing: {0}")]
     KeepsFailing(String),
+    /// It is connected and says nothing.
+    #[error("nothing for {:.1} s", .0.as_secs_f64())]
+    Silent(Duration),
     /// It answered with an error.
     #[error("the energy monitor answered: {0}")]
     Refused(String),

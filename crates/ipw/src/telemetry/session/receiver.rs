@@ -11,10 +11,10 @@ use tonic::Streaming;
 
 use super::clock::{Clock, RENEWAL};
 use super::link::{Client, answer, connect, describe};
-use super::original::{self, Original};
 use super::sensors::renumbering;
-use super::session::Shared;
-use super::{Backoff, MonitorLink, SessionError};
+use super::{MonitorLink, SessionError, Shared};
+use crate::telemetry::Backoff;
+use crate::telemetry::original::{self, Original};
 
 /// A stream that is silent for this long is given up, unless its interval is longer.
 const STALL: Duration = Duration::from_secs(2);
@@ -213,8 +213,7 @@ impl Receiver {
             tokio::select! {
                 message = tokio::time::timeout(self.stall, stream.message()) => {
                     let Ok(message) = message else {
-                        let silence = self.stall.as_secs_f64();
-                        return Err(SessionError::Refused(format!("nothing for {silence:.1} s")));
+                        return Err(SessionError::Silent(self.stall));
                     };
                     let arrival = monotonic_now();
                     let Some(wire) = message? else { return Ok(()) };

@@ -17,7 +17,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use super::SessionError;
-use crate::client::is_loopback;
+use crate::client::is_in_the_clear;
 
 /// The longest wait for a connection, and for an answer to a call that isn't a stream.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ pub trait MonitorLink: Send {
 /// Whether a token would go to this URL in the clear and beyond this machine.
 #[must_use]
 pub fn exposes_token(url: &str) -> bool {
-    reqwest::Url::parse(url).is_ok_and(|url| url.scheme() != "https" && !is_loopback(&url))
+    is_in_the_clear(url)
 }
 
 /// Puts the token on each call.
