@@ -5,6 +5,8 @@ mod fake_server;
 mod hwmon;
 mod metrics;
 mod monitor;
+mod monitor_url;
+mod original;
 mod packaging;
 mod profile;
 mod python;

@@ -9,5 +9,7 @@ pub mod hwmon_tree;
 pub mod llama_server;
 pub mod monitor;
 pub mod openmetrics;
+pub mod original_monitor;
 pub mod profile;
+pub mod scheduled_monitor;
 pub mod sysfs;

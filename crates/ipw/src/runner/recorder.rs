@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use energy_proto::{ClockAnchor, Nanos, Reading, monotonic_now};
+use energy_proto::{ClockAnchor, Nanos, Reading, SensorInfo, monotonic_now};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -40,6 +40,8 @@ pub(super) enum Item {
     Request(RequestEntry),
     /// A query has its answer; telemetry is still to come.
     Query(Box<ProfilingRecord>, Window),
+    /// What the monitor has found out about its sensors.
+    Sensors(Vec<SensorInfo>),
 }
 
 /// Owns the files of a running run.
@@ -117,6 +119,14 @@ impl Recorder {
         Ok(())
     }
 
+    /// Takes over what the monitor has found out about its sensors: periods above all, by which
+    /// energies are made.
+    pub(super) fn learn(&mut self, sensors: Vec<SensorInfo>) {
+        self.summary.segments[self.segment.index as usize].sensors.clone_from(&sensors);
+        self.summary.hardware.sensors.clone_from(&sensors);
+        self.meter.sensors = sensors;
+    }
+
     /// Takes items and readings until there are no more items and no row waits.
     pub(super) async fn run(
         mut self,
@@ -134,6 +144,7 @@ impl Recorder {
                     Some(Item::Query(record, window)) => {
                         self.waiting.push_back(Waiting { record: *record, window });
                     }
+                    Some(Item::Sensors(sensors)) => self.learn(sensors),
                     None => open = false,
                 },
                 Some(reading) = next(&mut self.readings) => {
