@@ -58,7 +58,8 @@ fn an_original_monitor_on_another_clock_gives_energies_that_hold_the_truth() {
     let summary = &recorded.summary;
     assert_eq!(summary.hardware_label, "H100");
     assert_eq!(summary.energy.basis.as_deref(), Some("gpu"));
-    assert_eq!(summary.telemetry.interval_ms, 50, "found from its messages");
+    let interval = summary.telemetry.interval_ms;
+    assert!((45..=55).contains(&interval), "{interval} ms found from its messages of 50 ms");
     let segment = &summary.segments[0];
     assert!(segment.sensors.iter().all(|sensor| sensor.source == "original"), "{segment:?}");
     let uncertainty = Duration::from_nanos(segment.clock_uncertainty_nanos);
