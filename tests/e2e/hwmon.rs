@@ -126,7 +126,7 @@ async fn a_jetson_is_one_number_for_the_module() {
 async fn a_driver_that_hangs_makes_its_sensors_stale_and_nothing_else() {
     let sysfs = sysfs_of("b580");
     sysfs.zone("intel-rapl:0", "package-0", 5);
-    let brake = match sysfs.brake() {
+    let mut brake = match sysfs.brake(ARC_ENERGY) {
         Ok(brake) => brake,
         Err(error) => return say_skipped(&format!("reads can't be made to hang here: {error}")),
     };
@@ -136,7 +136,7 @@ async fn a_driver_that_hangs_makes_its_sensors_stale_and_nothing_else() {
     let (gpu, package) = (of(SensorKind::Gpu), of(SensorKind::CpuPackage));
     let mut readings = monitor.readings().await;
     readings.until(|reading| energy(reading, gpu).is_some()).await;
-    brake.hold(ARC_ENERGY).unwrap();
+    brake.hold();
     let until = readings.until(|reading| status(reading, gpu) == Some(pb::Status::Stale)).await;
     let stale = &until[until.len() - 1];
     assert_eq!(energy(stale, gpu), None);

@@ -2,8 +2,9 @@
 //! them: counters that run, and a driver that doesn't answer.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -11,7 +12,10 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
-use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::fanotify::{
+    EventFFlags, Fanotify, FanotifyResponse, InitFlags, MarkFlags, MaskFlags, Response,
+};
 
 use crate::sysfs::Sysfs;
 
@@ -54,38 +58,58 @@ impl Sysfs {
         RunningCounter { stop, thread: Some(thread) }
     }
 
-    /// What can make reads of files hang that are opened from now on.
+    /// What can make reads of a file hang. Linux decides when the file is opened whether its reads have
+    /// to ask anybody, so this comes before the monitor is started.
     ///
     /// # Errors
     /// If this user or kernel may not: it takes CAP_SYS_ADMIN.
-    pub fn brake(&self) -> Result<Brake, Errno> {
+    pub fn brake(&self, path: &str) -> Result<Brake, Errno> {
         // Not inherited: a program started meanwhile would go on holding the reads.
-        let flags = InitFlags::FAN_CLASS_CONTENT | InitFlags::FAN_CLOEXEC;
-        let group = Fanotify::init(flags, EventFFlags::O_RDONLY)?;
-        let brake = Brake { group, root: self.root().to_owned() };
-        // Linux decides when a file is opened whether its reads may have to ask anybody: by whether
-        // any file of its file system is watched then.
-        self.write("brake", "");
-        brake.hold("brake")?;
-        Ok(brake)
+        let flags = InitFlags::FAN_CLASS_CONTENT | InitFlags::FAN_CLOEXEC | InitFlags::FAN_NONBLOCK;
+        let group = Arc::new(Fanotify::init(flags, EventFFlags::O_RDONLY)?);
+        let (add, access) = (MarkFlags::FAN_MARK_ADD, MaskFlags::FAN_ACCESS_PERM);
+        group.mark(add, access, AT_FDCWD, Some(&self.root().join(path)))?;
+        let held = Arc::<AtomicBool>::default();
+        let (asked, stopped) = (Arc::clone(&group), Arc::clone(&held));
+        let thread = thread::spawn(move || allow_until(&asked, &stopped));
+        Ok(Brake { _group: group, held, thread: Some(thread) })
     }
 }
 
 /// Makes reads wait, as a driver that hangs does; they go on when it is dropped.
 #[derive(Debug)]
 pub struct Brake {
-    group: Fanotify,
-    root: PathBuf,
+    _group: Arc<Fanotify>,
+    held: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Brake {
-    /// Makes every read of a file wait.
-    ///
-    /// # Errors
-    /// If the file isn't there.
-    pub fn hold(&self, path: &str) -> Result<(), Errno> {
-        let (add, access) = (MarkFlags::FAN_MARK_ADD, MaskFlags::FAN_ACCESS_PERM);
-        self.group.mark(add, access, AT_FDCWD, Some(&self.root.join(path)))
+    /// From now on every read waits.
+    pub fn hold(&mut self) {
+        self.held.store(true, Ordering::Relaxed);
+        // A panic there has been printed.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Drop for Brake {
+    fn drop(&mut self) {
+        self.hold();
+    }
+}
+
+/// Lets every read go on until no more shall.
+fn allow_until(group: &Fanotify, held: &AtomicBool) {
+    while !held.load(Ordering::Relaxed) {
+        let mut asked = [PollFd::new(group.as_fd(), PollFlags::POLLIN)];
+        poll(&mut asked, PollTimeout::from(10_u8)).expect("it can be waited for");
+        // An error is that nobody asks.
+        for event in group.read_events().unwrap_or_default() {
+            let file = event.fd().expect("the queue is long enough");
+            let allowed = FanotifyResponse::new(file, Response::FAN_ALLOW);
+            group.write_response(allowed).expect("it was asked");
+        }
     }
 }
 

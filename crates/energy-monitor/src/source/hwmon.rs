@@ -154,10 +154,9 @@ impl SecondDies {
 
 fn note_die(card: &Card, gpu: &mut Gpu) {
     if card.is_second_die() {
-        gpu.info.status = Status::Unsupported;
-        gpu.info.measures.retain(|figure| figure != "power" && figure != "energy");
-        "its power is inside that of the board's first die, which isn't visible here: give this host or container both"
-            .clone_into(&mut gpu.info.remedy);
+        gpu.has_no_power(
+            "its power is inside that of the board's first die, which isn't visible here: give this host or container both",
+        );
     } else {
         let note = "power of both dies of its board; memory, clocks and use are of the first die";
         add_note(&mut gpu.info, note);

@@ -69,7 +69,8 @@ impl Gpu {
         let runtime_status = optional(&card.device.join("power/runtime_status"));
         let asleep = runtime_status.as_ref().is_some_and(|status| status.is_one_of(&ASLEEP));
         let none = Files { energy: Ok(None), power: Ok(None), window: None, channel: 1, note: "" };
-        let files = card.hwmon.as_ref().map_or(none, |hwmon| Files::open(card.vendor, hwmon));
+        let files =
+            card.hwmon.as_ref().map_or(none, |hwmon| Files::open(card.vendor, hwmon, asleep));
         let gives = |file: &Attribute| asleep || file.read().is_ok_or_not_unsupported();
         let refused = [files.energy.as_ref().err(), files.power.as_ref().err()];
         let refused: Vec<Unreadable> = refused.into_iter().flatten().cloned().collect();
@@ -79,7 +80,11 @@ impl Gpu {
         let mut info = SensorInfo {
             name: card.name(),
             uuid: card.uuid(),
-            power_limit: card.hwmon.as_ref().and_then(|hwmon| power_limit(hwmon, files.channel)),
+            power_limit: card
+                .hwmon
+                .as_ref()
+                .filter(|_| !asleep)
+                .and_then(|hwmon| power_limit(hwmon, files.channel)),
             power_window: power.as_ref().and(files.window),
             note: files.note.to_owned(),
             ..SensorInfo::new(0, SensorKind::Gpu, source_name(card.vendor))
@@ -111,6 +116,14 @@ impl Gpu {
     /// Whether it has a counter, which then has to be read now and then.
     pub(super) fn has_counter(&self) -> bool {
         self.energy.is_some()
+    }
+
+    /// Makes it a GPU of which nothing is known that counts.
+    pub(super) fn has_no_power(&mut self, remedy: &str) {
+        (self.energy, self.power, self.agreement) = (None, None, None);
+        self.info.measures.retain(|figure| figure != "power" && figure != "energy");
+        self.info.status = Status::Unsupported;
+        remedy.clone_into(&mut self.info.remedy);
     }
 
     /// Makes it one number for CPU and GPU.
@@ -196,18 +209,18 @@ struct Files {
 }
 
 impl Files {
-    fn open(vendor: Vendor, hwmon: &Path) -> Self {
+    fn open(vendor: Vendor, hwmon: &Path, asleep: bool) -> Self {
         match vendor {
-            Vendor::Amd => Self::of_amd(hwmon),
+            Vendor::Amd => Self::of_amd(hwmon, asleep),
             Vendor::Intel => Self::of_intel(hwmon),
         }
     }
 
     /// amdgpu: `power1_input` is of now, `power1_average` a mean over a time that it doesn't tell.
-    fn of_amd(hwmon: &Path) -> Self {
+    fn of_amd(hwmon: &Path, asleep: bool) -> Self {
         let now = Attribute::open(&hwmon.join("power1_input"));
         let usable = now.as_ref().is_ok_and(|file| {
-            file.as_ref().is_some_and(|file| file.read().is_ok_or_not_unsupported())
+            file.as_ref().is_some_and(|file| asleep || file.read().is_ok_or_not_unsupported())
         });
         let (power, window) = if usable {
             (now, Some(Duration::ZERO))

@@ -123,7 +123,8 @@ fn a_second_die_without_its_first_is_a_gpu_that_nothing_is_known_of() {
     assert!(infos[0].remedy.contains("first die"), "{}", infos[0].remedy);
     let reading = &read(&mut source)[0];
     assert_eq!((reading.power, reading.energy_microjoules), (None, None));
-    assert_ne!(reading.status, Status::Ok);
+    assert_eq!(reading.status, Status::Unsupported);
+    assert_eq!(reading.temperature_celsius, Some(35.0));
 }
 
 #[test]
@@ -256,6 +257,18 @@ fn a_card_that_sleeps_is_not_woken_and_counts_anew_afterwards() {
     assert_eq!((after.energy_microjoules, after.status), (Some(4_765_432_200), Status::Reset));
     assert_eq!(after.epoch, before.epoch + 1);
     assert_eq!(read(&mut source)[0].status, Status::Ok);
+}
+
+#[test]
+fn a_card_that_sleeps_when_the_monitor_starts_is_read_when_it_wakes() {
+    let tree = Tree::of(&["rx7900xtx"]);
+    tree.write(&format!("{CARD}/power/runtime_status"), "suspended");
+    let mut source = tree.open().unwrap();
+    let info = &source.describe()[0];
+    assert_eq!((info.status, info.power_limit), (Status::Ok, None), "asking would wake it");
+    assert_eq!(read(&mut source)[0].status, Status::Stale);
+    tree.write(&format!("{CARD}/power/runtime_status"), "active");
+    assert_eq!(read(&mut source)[0].power, Some(Watts(142.0)));
 }
 
 #[test]
