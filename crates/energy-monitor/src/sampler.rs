@@ -6,14 +6,16 @@
 //! named thread, which leaves its latest reads where the tick finds them. One that hangs becomes
 //! stale and delays nothing.
 //!
-//! A counter behind a driver is read on a schedule of its own, incommensurate with the rhythm in which
-//! it is found to move: see [`rhythm`].
+//! A counter behind a driver is read on a schedule of its own, set by the rhythm in which it is found
+//! to move: around each update where there is one counter ([`tracker`]), else incommensurate with it
+//! ([`rhythm`]).
 
 mod board;
 mod lane;
 mod reader;
 mod rhythm;
 mod tick;
+mod tracker;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::reader::Reader;
 use super::rhythm::{Rhythm, groups};
+use super::tracker::Tracker;
 use super::{Sensors, stale_after};
 use crate::discover::Lane;
 use crate::scheduling::be_punctual;
@@ -149,8 +150,38 @@ impl Outlet {
 /// Sources that are read together.
 struct Group {
     reader: Reader,
-    rhythm: Rhythm,
+    plan: Plan,
     due: Nanos,
+}
+
+/// When a group is read.
+enum Plan {
+    /// In a steady rhythm, dithered.
+    Steady(Rhythm),
+    /// Around each update of its one counter.
+    Tracking(Tracker),
+}
+
+impl Plan {
+    fn mean_period(&self) -> Duration {
+        match self {
+            Self::Steady(rhythm) => rhythm.period(),
+            Self::Tracking(tracker) => tracker.mean_read_period(),
+        }
+    }
+
+    /// When to read next, after a read that was due at `due` and showed `readings`.
+    fn next(&mut self, due: Nanos, readings: &[SensorReading]) -> Nanos {
+        let now = monotonic_now();
+        match self {
+            Self::Steady(rhythm) => rhythm.next(due, now, fastrand::f64()),
+            Self::Tracking(tracker) => {
+                let counter = readings.iter().find(|read| read.energy_microjoules.is_some());
+                // Without a value there is nothing to track: it is tried again as often.
+                counter.map_or(now + tracker.mean_read_period(), |read| tracker.next(read))
+            }
+        }
+    }
 }
 
 impl Run {
@@ -186,28 +217,43 @@ impl Run {
     }
 
     /// Reads each source as its own update period asks for.
-    fn read_in_rhythm(mut self, closest: Duration) {
-        let periods = self.reader.settle();
+    fn read_in_rhythm(self, closest: Duration) {
+        let Self { mut reader, mut outlet, interval, longest_unread, stopping, .. } = self;
+        let periods = reader.settle();
         let places = groups(&periods);
-        let readers = self.reader.split(&places);
-        let mut groups: Vec<Group> = readers
+        let mut groups: Vec<Group> = reader
+            .split(&places)
             .into_iter()
             .zip(&places)
             .map(|(reader, places)| {
-                let rhythm = Rhythm::of(periods[places[0]], self.interval, closest)
-                    .at_most(self.longest_unread);
-                reader.describe_period(rhythm.period());
-                Group { reader, rhythm, due: monotonic_now() }
+                let update = periods[places[0]];
+                let steady = Rhythm::of(update, interval, closest).at_most(longest_unread);
+                let plan = tracker(&reader, update, interval, closest)
+                    .map_or(Plan::Steady(steady), Plan::Tracking);
+                reader.describe_period(plan.mean_period());
+                Group { reader, plan, due: monotonic_now() }
             })
             .collect();
         while let Some(group) = groups.iter_mut().min_by_key(|group| group.due) {
-            if !wait_until(group.due, &self.stopping) {
+            if !wait_until(group.due, &stopping) {
                 return;
             }
-            self.outlet.read(&mut group.reader);
-            group.due = group.rhythm.next(group.due, monotonic_now(), fastrand::f64());
+            outlet.read(&mut group.reader);
+            group.due = group.plan.next(group.due, &outlet.readings);
         }
     }
+}
+
+/// A single counter is tracked, unless only few of its updates are told anyway; to track several would
+/// take as many wake-ups as they have phases.
+fn tracker(
+    reader: &Reader,
+    update: Option<Duration>,
+    interval: Duration,
+    closest: Duration,
+) -> Option<Tracker> {
+    let update = update.filter(|update| *update >= interval.max(closest * 4))?;
+    reader.is_one_seen_counter().then(|| Tracker::new(update, closest))
 }
 
 /// False if the thread is to stop before.

@@ -104,6 +104,19 @@ impl Reader {
         places.iter().map(reader).collect()
     }
 
+    /// Whether it reads one sensor with an energy counter that was seen to move, and no other source.
+    pub(super) fn is_one_seen_counter(&self) -> bool {
+        let infos = self.sensors.now();
+        let counters = self
+            .sources
+            .iter()
+            .flat_map(numbers)
+            .filter_map(|sensor| infos.get(sensor as usize))
+            .filter(|info| info.gives("energy"));
+        let seen: Vec<bool> = counters.map(|info| info.characterized).collect();
+        seen == [true]
+    }
+
     /// Says in the description how often the sensors are read.
     pub(super) fn describe_period(&self, period: Duration) {
         for sensor in self.sources.iter().flat_map(numbers) {
