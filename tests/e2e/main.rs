@@ -2,6 +2,7 @@
 mod client;
 mod fake_server;
 mod monitor;
+mod nvml;
 mod profile;
 mod python;
 mod real_server;

@@ -105,7 +105,16 @@ async fn it_announces_itself_in_one_line_and_describes_what_it_measures() {
     let gpu = &described.sensors[0];
     assert_eq!((gpu.kind, gpu.name.as_str()), (SensorKind::Gpu, "FAKE H100 80GB HBM3"));
     assert_eq!(gpu.uuid, model.gpus[0].uuid);
-    let figures = ["energy", "power", "temperature", "memory", "utilization", "processes"];
+    let figures = [
+        "energy",
+        "power",
+        "temperature",
+        "memory",
+        "utilization",
+        "processes",
+        "clocks",
+        "throttle",
+    ];
     assert_eq!(gpu.measures, figures);
     assert_eq!(gpu.power_limit.unwrap().0, 700.0);
     assert_eq!((gpu.quantum_microjoules, gpu.gain_error_pct), (Some(1_000), Some(5.0)));
@@ -208,7 +217,7 @@ async fn one_metric_that_is_not_supported_costs_no_other() {
         from: Nanos(0),
     }));
     let described = monitor.describe().await;
-    let others = ["energy", "power", "memory", "utilization", "processes"];
+    let others = ["energy", "power", "memory", "utilization", "processes", "clocks", "throttle"];
     assert_eq!(described.sensors[0].measures, others);
     let reading = monitor.readings().await.next().await.unwrap();
     let gpu = sensor(&reading, 0).unwrap();
