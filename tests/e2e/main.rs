@@ -8,6 +8,7 @@ mod monitor;
 mod monitor_url;
 mod original;
 mod packaging;
+mod nvml;
 mod profile;
 mod python;
 mod real_server;
