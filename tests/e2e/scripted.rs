@@ -89,7 +89,7 @@ async fn a_script_is_replayed_at_its_own_speed_and_then_lost() {
             sensor(reading, 0).and_then(|gpu| gpu.energy_microjoules) == Some(energy)
         };
         let reading = readings.iter().find(shows).expect("it was told");
-        (sensor(reading, 0).expect("it was told").clone(), reading.monotonic_nanos)
+        (*sensor(reading, 0).expect("it was told"), reading.monotonic_nanos)
     };
     let (first, _) = told_of(told[0]);
     let (last, last_at) = told_of(told[told.len() - 1]);

@@ -53,6 +53,7 @@ async fn serve_until_stopped(config: &Config) -> anyhow::Result<()> {
 
     stopping.cancel();
     sampler.stop();
+    crate::source::apple::end_children();
     match timeout(GRACE, server).await {
         Ok(ended) => ended.context("the server failed"),
         Err(_) => {

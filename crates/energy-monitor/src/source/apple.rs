@@ -65,6 +65,12 @@ pub struct AppleSource {
     reported_power: bool,
 }
 
+/// Kills every powermetrics of this process: to be called when it leaves, since a thread that waits
+/// for a sample isn't waited for.
+pub fn end_children() {
+    child::end_all();
+}
+
 enum State {
     /// When it was last heard.
     Running(Child, Nanos),
