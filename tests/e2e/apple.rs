@@ -157,8 +157,11 @@ async fn without_the_right_it_is_said_what_to_do() {
 
 #[tokio::test]
 async fn no_powermetrics_outlives_its_monitor_however_that_ends() {
-    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-        let (monitor, dir) = on_fake(None);
+    let hangs = Some(Fault::Hang { at: 0 });
+    for (signal, fault) in
+        [(Signal::SIGTERM, None), (Signal::SIGTERM, hangs), (Signal::SIGKILL, None)]
+    {
+        let (monitor, dir) = on_fake(fault);
         let child = Pid::from_raw(pid(dir.path()).expect("it has started"));
         assert_eq!(kill(child, None), Ok(()));
         monitor.signal(signal);

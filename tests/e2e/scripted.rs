@@ -89,14 +89,13 @@ async fn a_script_is_replayed_at_its_own_speed_and_then_lost() {
             sensor(reading, 0).and_then(|gpu| gpu.energy_microjoules) == Some(energy)
         };
         let reading = readings.iter().find(shows).expect("it was told");
-        (sensor(reading, 0).expect("it was told").clone(), reading.monotonic_nanos)
+        (*sensor(reading, 0).expect("it was told"), reading.monotonic_nanos)
     };
     let (first, _) = told_of(told[0]);
     let (last, last_at) = told_of(told[told.len() - 1]);
     let steps = (told[told.len() - 1] - told[0]) / STEP_MICROJOULES;
     assert_eq!(last.read_end_nanos - first.read_end_nanos, steps * 100_000_000);
     assert_eq!(last.changed_before_nanos, Some(last.read_end_nanos));
-    assert_eq!(last.changed_after_nanos, Some(last.read_end_nanos - 30_000_000));
     assert!(last.read_end_nanos <= last_at, "not before it is due");
     for reading in stream.take(20).await {
         let gpu = sensor(&reading, 0).expect("it is lost, not gone");

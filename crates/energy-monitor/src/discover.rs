@@ -111,8 +111,8 @@ struct Search<'a> {
     hwmon: Lane,
     /// Files of the kernel, which don't.
     kernel: Lane,
-    /// What is waited for: each by itself.
-    streams: Vec<Lane>,
+    /// Sources that share nothing with others.
+    others: Vec<Lane>,
     sensors: Vec<SensorInfo>,
     skipped: Vec<SkippedSource>,
     denied: Vec<String>,
@@ -126,7 +126,7 @@ impl<'a> Search<'a> {
             gpu: Lane::new("nvml", Pace::Own { closest: NVML_CLOSEST }),
             hwmon: Lane::new("hwmon", Pace::Own { closest: hwmon::CLOSEST }),
             kernel: Lane::new("kernel", Pace::Tick),
-            streams: Vec::new(),
+            others: Vec::new(),
             sensors: Vec::new(),
             skipped: Vec::new(),
             denied: Vec::new(),
@@ -182,7 +182,7 @@ impl<'a> Search<'a> {
         match AppleSource::open(&std::env::var_os("PATH").unwrap_or_default()) {
             Ok(source) => {
                 self.gpu_info = self.gpu_info.take().or_else(|| source.gpu());
-                self.add_stream("apple", source);
+                self.add_lane("apple", Pace::Stream, source);
             }
             Err(error) => self.skip("apple", error),
         }
@@ -191,15 +191,15 @@ impl<'a> Search<'a> {
     fn scripted(&mut self, probe: &Probe) {
         let Some((file, speed)) = &probe.script else { return };
         match ScriptedSource::open(file, *speed) {
-            Ok(source) => self.add_stream("scripted", source),
+            Ok(source) => self.add_lane("scripted", source.pace(), source),
             Err(error) => self.skip("scripted", error),
         }
     }
 
-    fn add_stream(&mut self, name: &'static str, source: impl Source + 'static) {
+    fn add_lane(&mut self, name: &'static str, pace: Pace, source: impl Source + 'static) {
         let first = self.number(&source);
         let sources: Vec<(u32, Box<dyn Source>)> = vec![(first, Box::new(source))];
-        self.streams.push(Lane { sources, ..Lane::new(name, Pace::Stream) });
+        self.others.push(Lane { sources, ..Lane::new(name, pace) });
     }
 
     fn estimate(&mut self, probe: &Probe) {
@@ -272,7 +272,7 @@ impl<'a> Search<'a> {
     }
 
     fn finish(self) -> Discovery {
-        let lanes = [self.gpu, self.hwmon, self.kernel].into_iter().chain(self.streams);
+        let lanes = [self.gpu, self.hwmon, self.kernel].into_iter().chain(self.others);
         Discovery {
             platform: platform(&self.sensors),
             lanes: lanes.filter(|lane| !lane.sources.is_empty()).collect(),

@@ -103,6 +103,8 @@ async fn serve_until_stopped(config: &Config) -> anyhow::Result<()> {
 
     stopping.cancel();
     sampler.stop();
+    // A thread that waits for a sample isn't waited for, and its child must not stay.
+    crate::source::apple::end_children();
     match timeout(GRACE, serving).await {
         Ok(ended) => ended.context("the server failed"),
         Err(_) => {

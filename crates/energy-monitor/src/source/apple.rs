@@ -1,7 +1,7 @@
 //! Apple's processors through `powermetrics`, which comes with macOS and answers root alone: what the
 //! CPU, the GPU and the neural engine took in each sample.
 //!
-//! These are macOS's own estimates, not meters, in steps of 1 mJ. Asked for 100 ms, it delivers
+//! These are macOS's own estimates (powermetrics(1) says so), not meters, in steps of 1 mJ. Asked for 100 ms, it delivers
 //! samples of 107.9 ms or so and says how long they were; only its own elapsed time counts here. How
 //! far a sample lags behind its own end isn't known.
 //!
@@ -63,6 +63,12 @@ pub struct AppleSource {
     first: Option<(Sample, Nanos)>,
     failures: u32,
     reported_power: bool,
+}
+
+/// Kills every powermetrics of this process: to be called when it leaves, since a thread that waits
+/// for a sample isn't waited for.
+pub fn end_children() {
+    child::end_all();
 }
 
 enum State {

@@ -1,19 +1,23 @@
 //! `powermetrics` as a child process: found, started, heard and seen off. What it says isn't known
 //! here.
 //!
-//! It is killed when it is dropped. If this program is killed first, its next write finds no reader,
-//! and `SIGPIPE` ends it.
+//! It is killed when it is dropped, and by [`end_all`] when this program leaves while another thread
+//! still listens to it. If this program is killed first, the child's next write finds no reader, and
+//! `SIGPIPE` ends it; one that hangs then hangs on.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{self, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use energy_proto::{Nanos, monotonic_now};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Milliseconds that a sample is asked to last. It lasts longer: it says how long.
 const SAMPLE_MS: &str = "100";
@@ -23,6 +27,23 @@ const SAID_BYTES: usize = 1024;
 
 /// How long a killed child is waited for: only one in the midst of a driver's call takes longer.
 const BURIAL: Duration = Duration::from_millis(200);
+
+/// The children that run. Each is taken off before its process id can be given to another process.
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// Kills every child: to be called when this program leaves, which doesn't wait for who listens.
+pub(super) fn end_all() {
+    for id in running().drain(..) {
+        if let Ok(id) = i32::try_from(id) {
+            // An error means that it has ended already.
+            let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+        }
+    }
+}
+
+fn running() -> MutexGuard<'static, Vec<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The program's place: the first of that name in these directories.
 ///
@@ -65,6 +86,7 @@ impl Child {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
+        running().push(process.id());
         let stdout = process.stdout.take().expect("it was piped");
         let stderr = process.stderr.take();
         Ok(Self { process, stdout, stderr, said: Vec::with_capacity(SAID_BYTES) })
@@ -148,7 +170,7 @@ impl Child {
         let since = monotonic_now();
         let mut killed = false;
         loop {
-            match self.process.try_wait() {
+            match self.reap() {
                 Ok(Some(status)) => return Some(status),
                 Err(_) => return None,
                 Ok(None) => {}
@@ -164,6 +186,18 @@ impl Child {
             }
             thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+impl Child {
+    /// Takes notice of its end, and takes it off the list in the same breath.
+    fn reap(&mut self) -> io::Result<Option<process::ExitStatus>> {
+        let mut running = running();
+        let ended = self.process.try_wait();
+        if matches!(ended, Ok(Some(_))) {
+            running.retain(|id| *id != self.process.id());
+        }
+        ended
     }
 }
 
@@ -224,8 +258,8 @@ mod tests {
         assert_eq!(child.hear(&mut [0; 16], in_ms(30)), Heard::Nothing);
         let waited = monotonic_now().since(asked);
         assert!(waited >= Duration::from_millis(30) && waited < Duration::from_secs(5));
-        let pid = nix::unistd::Pid::from_raw(child.process.id() as i32);
+        let pid = Pid::from_raw(child.process.id() as i32);
         drop(child);
-        assert_eq!(nix::sys::signal::kill(pid, None), Err(nix::Error::ESRCH));
+        assert_eq!(kill(pid, None), Err(nix::Error::ESRCH));
     }
 }

@@ -1,5 +1,6 @@
 //! From samples to energy that never falls: one counter for each rail, with an epoch for every break
-//! in its continuity, and a judgement on zeros.
+//! in its continuity, and a judgement on zeros: macOS 27 shows none of the CPU's energy while its cores
+//! run (exelban/stats, issue 3336).
 //!
 //! The energy of a sample is that of its own elapsed time, however long that was; time between two
 //! samples that none of them covers is a break. Pure: times are passed in.

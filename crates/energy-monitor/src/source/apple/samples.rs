@@ -1,6 +1,6 @@
 //! From the bytes that `powermetrics -f plist` writes to its samples, each a property list.
 //!
-//! It writes a NUL *before* each sample but the first, so a sample is whole at its `</plist>`: to wait
+//! It writes a NUL *before* each sample but the first (found by cubestat, okuvshynov/cubestat), so a sample is whole at its `</plist>`: to wait
 //! for the NUL would be to wait for the next sample. What is in a sample isn't known here.
 //!
 //! Pure, and bounded whatever comes: a sample that is too long is dropped, and the next one is looked

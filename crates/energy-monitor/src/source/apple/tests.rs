@@ -50,6 +50,16 @@ fn three_rails_are_described_and_counted() {
 }
 
 #[test]
+fn a_cpu_without_energy_under_load_is_withheld_and_a_gpu_with_some_is_not() {
+    let dir = program("cat ${SAMPLE%m1_pro.plist}cpu_zero_under_load.plist; exec sleep 60");
+    let mut source = open(dir.path());
+    let readings = read_until(&mut source, Status::Implausible);
+    assert_eq!(readings[0].power, None);
+    assert_eq!((readings[1].status, readings[1].energy_microjoules), (Status::Ok, Some(284_000)));
+    assert_eq!(readings[2].status, Status::Implausible);
+}
+
+#[test]
 fn without_the_right_it_says_what_to_do_and_does_not_try_again() {
     for to in ["", ">&2"] {
         let script = format!(

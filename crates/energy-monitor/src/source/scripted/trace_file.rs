@@ -280,6 +280,7 @@ impl Iterator for TraceFile {
 type TickId = (u64, u64);
 
 /// What a row is.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and nearly every row is a reading")]
 enum Seen {
     /// Of this segment: the trace ends before it.
     OtherSegment(u32),
