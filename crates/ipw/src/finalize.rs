@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::analysis::accuracy::{self, AccuracyOptions, AccuracyReport, ScoredQuery};
 use crate::attribution::basis;
-use crate::attribution::energy::{GAP, integrated_energy};
-use crate::attribution::measure::{Meter, Window};
+use crate::attribution::energy::{GAP, gap, integrated_energy};
+use crate::attribution::measure::{Meter, THROTTLED, Window};
 use crate::dataset::Scoring;
 use crate::derive::mean_known;
 use crate::evaluation::{self, without_reasoning};
@@ -76,6 +76,12 @@ struct Measured {
     meter: Meter,
 }
 
+impl Measured {
+    fn gaps(&self) -> u64 {
+        self.timeline.gaps(|id| self.meter.sensor(id).map_or(GAP, gap))
+    }
+}
+
 fn segments(directory: &RunDirectory, summary: &Summary) -> Result<Vec<Measured>, ResultsError> {
     let mut timelines: Vec<Timeline> = vec![Timeline::default(); summary.segments.len()];
     for row in read_telemetry(directory.path())? {
@@ -94,11 +100,10 @@ fn segments(directory: &RunDirectory, summary: &Summary) -> Result<Vec<Measured>
 fn meter(segment: &Segment) -> Meter {
     let counted = segment.counted.iter().copied().collect();
     let chosen = basis::choose(&segment.sensors, &counted);
-    let reason = || segment.no_energy.clone().unwrap_or_else(|| "no_energy_counter".to_owned());
     Meter {
         sensors: segment.sensors.clone(),
         counted,
-        basis: chosen.ok_or_else(reason),
+        basis: chosen.map_err(|reason| segment.no_energy.clone().unwrap_or(reason)),
         clock_uncertainty: Duration::from_nanos(segment.clock_uncertainty_nanos),
         idle: None,
     }
@@ -189,8 +194,9 @@ fn retell(
     let spans = spans(segments.len(), requests, summary);
     summary.energy.conservation = conservation(summary, records, segments, &spans);
     summary.energy.counter_vs_integral = counter_vs_integral(segments, &spans);
-    summary.telemetry.gaps = segments.iter().map(|part| part.timeline.gaps(GAP)).sum();
+    summary.telemetry.gaps = segments.iter().map(Measured::gaps).sum();
     warn_of_idle_devices(summary, records);
+    warn_of_throttling(summary, records);
     warn_of_missing_energy(summary, records);
 }
 
@@ -270,7 +276,8 @@ fn counter_vs_integral(segments: &[Measured], spans: &[Option<(Nanos, Nanos)>]) 
         let Some((start, end)) = *span else { continue };
         for id in part.meter.members() {
             let reads = part.timeline.sensor(*id);
-            let Ok(integral) = integrated_energy(reads, start, end) else { continue };
+            let Some(sensor) = part.meter.sensor(*id) else { continue };
+            let Ok(integral) = integrated_energy(sensor, reads, start, end) else { continue };
             let counter = part.meter.energy(&part.timeline, &[*id], start, end).ok()?;
             if counter.method == crate::attribution::energy::Method::Counter {
                 counted += counter.energy.0;
@@ -294,6 +301,22 @@ fn warn_of_idle_devices(summary: &mut Summary, records: &[ProfilingRecord]) {
         summary.warnings.push(format!(
             "in {idle} of {} queries the counted devices {mark}: does the server use others? \
              (--gpus)",
+            records.len()
+        ));
+    }
+}
+
+fn warn_of_throttling(summary: &mut Summary, records: &[ProfilingRecord]) {
+    let status = |record: &ProfilingRecord| record.metrics.energy_metrics.status.clone();
+    let throttled: Vec<String> =
+        records.iter().filter_map(status).filter(|status| status.starts_with(THROTTLED)).collect();
+    let mark = "the clocks of a counted device were held down";
+    summary.warnings.retain(|warning| !warning.contains(mark));
+    if let Some(first) = throttled.first() {
+        summary.warnings.push(format!(
+            "in {} of {} queries {mark} ({first}): times and energies are not those of a healthy \
+             device; look at its cooling and its power supply",
+            throttled.len(),
             records.len()
         ));
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use energy_proto::{SensorInfo, SensorKind};
 
-use crate::telemetry::Timeline;
+use crate::telemetry::{Timeline, original};
 
 /// What `--gpus` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,9 @@ pub fn count(
     let (chosen, warnings) = match choice {
         GpuChoice::All => (gpus.clone(), Vec::new()),
         GpuChoice::Uuids(uuids) => (by_uuid(uuids, &gpus)?, Vec::new()),
+        // One that is a part of its chip is used if the chip is; of an original monitor's sum no part
+        // can be told.
+        GpuChoice::Auto if gpus.iter().all(|gpu| is_whole(gpu)) => (gpus.clone(), Vec::new()),
         GpuChoice::Auto => in_use(&gpus, timeline),
     };
     let others = sensors.iter().filter(|sensor| sensor.kind != SensorKind::Gpu);
@@ -61,7 +64,18 @@ pub fn count(
     Ok(Counted { sensors: counted, warnings })
 }
 
+fn is_whole(gpu: &SensorInfo) -> bool {
+    gpu.source == "apple" || gpu.source == original::SOURCE
+}
+
 fn by_uuid<'a>(uuids: &[String], gpus: &[&'a SensorInfo]) -> Result<Vec<&'a SensorInfo>, String> {
+    if gpus.iter().any(|gpu| gpu.source == original::SOURCE) {
+        return Err(
+            "--gpus: the monitor is an original one, which tells only the sum over its GPUs: \
+                    leave --gpus out, or run this version's energy-monitor there"
+                .to_owned(),
+        );
+    }
     let find = |uuid: &String| {
         gpus.iter().copied().find(|gpu| gpu.uuid == *uuid).ok_or_else(|| {
             let here: Vec<&str> = gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
@@ -136,33 +150,94 @@ fn own_addresses() -> Result<Vec<IpAddr>, std::io::Error> {
     Ok(addresses.collect())
 }
 
+/// The platform of a run whose telemetry is a recorded trace's.
+pub const REPLAYED_PLATFORM: &str = "scripted";
+
+/// Whether figures were recorded at another time, and are replayed.
+#[must_use]
+pub fn is_replayed(sensors: &[SensorInfo]) -> bool {
+    sensors.iter().any(|sensor| sensor.source == "scripted")
+}
+
 /// A short name of the counted hardware for directories: `H100`, `RTX4090x2`, `EPYC7763`.
 #[must_use]
 pub fn label(sensors: &[SensorInfo], counted: &BTreeSet<u32>, cpu_brand: &str) -> String {
-    let gpus: Vec<&str> = sensors
-        .iter()
-        .filter(|sensor| sensor.kind == SensorKind::Gpu && counted.contains(&sensor.id))
-        .map(|sensor| sensor.name.as_str())
-        .collect();
+    let named = |kind| {
+        let of_kind = sensors.iter().filter(move |sensor| sensor.kind == kind);
+        let counted = of_kind.filter(|sensor| counted.contains(&sensor.id));
+        counted.map(|sensor| sensor.name.as_str()).collect::<Vec<&str>>()
+    };
+    if let Some(board) = named(SensorKind::Soc).into_iter().find_map(jetson_label) {
+        return board;
+    }
+    let gpus = named(SensorKind::Gpu);
     let Some(first) = gpus.first() else { return cpu_label(cpu_brand) };
+    // The GPU of an Apple chip has the chip's name, and the chip is what is measured.
+    if cpu_brand.starts_with("Apple ") {
+        return cpu_label(cpu_brand);
+    }
     match gpus.len() {
         1 => gpu_label(first),
         count => format!("{}x{count}", gpu_label(first)),
     }
 }
 
+/// `NVIDIA Jetson AGX Orin Developer Kit` is an `AGXOrin`.
+fn jetson_label(name: &str) -> Option<String> {
+    let (_, model) = name.split_once("Jetson")?;
+    let noise = ["Developer", "Kit", "Engineering", "Reference", "Super", "NVIDIA"];
+    let words = model.split_whitespace().filter(|word| !noise.contains(word));
+    Some(words.take(2).collect::<String>()).filter(|label| !label.is_empty())
+}
+
+/// Words that say nothing of which GPU it is.
+const NOISE: [&str; 16] = [
+    "NVIDIA",
+    "AMD",
+    "INTEL",
+    "GEFORCE",
+    "TESLA",
+    "QUADRO",
+    "INSTINCT",
+    "RADEON",
+    "ARC",
+    "DATA",
+    "CENTER",
+    "GPU",
+    "GRAPHICS",
+    "APPLE",
+    "CORPORATION",
+    "SERIES",
+];
+/// Families whose name needs the number behind it.
+const FAMILIES: [&str; 7] = ["RTX", "GTX", "PRO", "RX", "MAX", "FLEX", "TITAN"];
+/// What tells cards of one number apart.
+const VARIANTS: [&str; 6] = ["TI", "SUPER", "XT", "XTX", "GRE", "D"];
+
 /// The part of a GPU's name that tells it from others: `NVIDIA H100 80GB HBM3` is an `H100`.
 fn gpu_label(name: &str) -> String {
-    let noise =
-        ["NVIDIA", "AMD", "INTEL", "GEFORCE", "TESLA", "QUADRO", "INSTINCT", "RADEON", "(R)"];
-    let mut words = name
+    let is_one_of = |words: &[&str], word: &str| words.contains(&word.to_uppercase().as_str());
+    let cleaned = name.replace("(R)", " ").replace("(TM)", " ");
+    let mut words = cleaned
         .split(|c: char| c.is_whitespace() || c == '-' || c == '_')
-        .filter(|word| !word.is_empty() && !noise.contains(&word.to_uppercase().as_str()));
-    let Some(first) = words.next() else { return "GPU".to_owned() };
-    let family = ["RTX", "GTX", "ARC", "PRO", "RX"].contains(&first.to_uppercase().as_str());
-    let second = words.next().filter(|_| family).unwrap_or_default();
-    let third = words.next().filter(|word| family && ["Ti", "SUPER"].contains(word));
-    format!("{first}{second}{}", third.unwrap_or_default())
+        .filter(|word| !word.is_empty() && !is_one_of(&NOISE, word))
+        .peekable();
+    let mut label = match words.next() {
+        Some(first) => first.to_owned(),
+        None => return "GPU".to_owned(),
+    };
+    let mut last = label.clone();
+    while is_one_of(&FAMILIES, &last) {
+        let Some(next) = words.next() else { break };
+        label.push_str(next);
+        next.clone_into(&mut last);
+    }
+    if label != last {
+        while let Some(variant) = words.next_if(|word| is_one_of(&VARIANTS, word)) {
+            label.push_str(variant);
+        }
+    }
+    label
 }
 
 /// `AMD EPYC 7763 64-Core Processor` is an `EPYC7763`, `Apple M4 Pro` an `M4Pro`.
@@ -250,6 +325,12 @@ mod tests {
         assert_eq!(one("AMD Instinct MI300X"), "MI300X");
         assert_eq!(one("NVIDIA A100-SXM4-80GB"), "A100");
         assert_eq!(one("Tesla V100-SXM2-16GB"), "V100");
+        assert_eq!(one("NVIDIA GeForce RTX 4070 Ti SUPER"), "RTX4070TiSUPER");
+        assert_eq!(one("NVIDIA RTX PRO 6000 Blackwell Server Edition"), "RTXPRO6000");
+        assert_eq!(one("AMD Radeon RX 7900 XTX"), "RX7900XTX");
+        assert_eq!(one("Intel(R) Arc(TM) B580 Graphics"), "B580");
+        assert_eq!(one("Intel Data Center GPU Max 1550"), "Max1550");
+        assert_eq!(one("NVIDIA"), "GPU");
         let two = [gpu(0, "NVIDIA H100 80GB HBM3"), gpu(1, "NVIDIA H100 80GB HBM3")];
         assert_eq!(label(&two, &BTreeSet::from([0, 1]), ""), "H100x2");
         let cpu = |brand: &str| label(&[], &BTreeSet::new(), brand);
@@ -257,6 +338,24 @@ mod tests {
         assert_eq!(cpu("Intel(R) Xeon(R) Platinum 8480C CPU @ 2.00GHz"), "XeonPlatinum8480C");
         assert_eq!(cpu("Apple M4"), "M4");
         assert_eq!(cpu(""), "UNKNOWN_HW");
+        let apple = SensorInfo { source: "apple".into(), ..gpu(0, "Apple M4 Pro GPU") };
+        assert_eq!(label(&[apple], &BTreeSet::from([0]), "Apple M4 Pro"), "M4Pro");
+        let jetson = |name: &str| {
+            let rail = SensorInfo { kind: SensorKind::Soc, ..gpu(1, name) };
+            label(&[gpu(0, "Orin (nvgpu)"), rail], &BTreeSet::from([0, 1]), "ARMv8")
+        };
+        assert_eq!(jetson("NVIDIA Jetson AGX Orin Developer Kit"), "AGXOrin");
+        assert_eq!(jetson("NVIDIA Jetson Orin Nano Developer Kit"), "OrinNano");
+        assert_eq!(jetson("VDD_IN"), "Orin");
+    }
+
+    #[test]
+    fn the_sum_of_an_original_monitor_counts_whole_and_cannot_be_chosen_from() {
+        let sum = [SensorInfo { source: "original".into(), ..gpu(0, "H100") }];
+        let counted = count(&GpuChoice::Auto, &sum, &Timeline::default()).unwrap();
+        assert_eq!((counted.sensors, counted.warnings), (BTreeSet::from([0]), Vec::new()));
+        let error = count(&GpuChoice::parse("GPU-0"), &sum, &Timeline::default()).unwrap_err();
+        assert!(error.contains("only the sum over its GPUs"), "{error}");
     }
 
     #[tokio::test]

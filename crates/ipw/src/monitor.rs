@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -277,15 +278,29 @@ impl MonitorLink for OwnMonitor {
         process.ensure_running().await?;
         Ok(Place::Socket(process.socket.clone()))
     }
+
+    async fn end_hung(&mut self) {
+        if let Some(process) = self.0.lock().await.as_mut() {
+            tracing::warn!("the energy monitor hangs; ending it");
+            // One that is stopped doesn't hear a request to leave. If even this fails, the next look
+            // at it finds it running and comes here again.
+            let _ = process.child.kill().await;
+        }
+    }
 }
 
 /// The way to a monitor that runs already.
-pub struct RunningMonitor(pub String);
+pub struct RunningMonitor {
+    /// `http://host:port` or `https://host:port`
+    pub url: String,
+    /// What it asks its clients for.
+    pub token: Option<SecretString>,
+}
 
 #[async_trait]
 impl MonitorLink for RunningMonitor {
     async fn place(&mut self) -> Result<Place, SessionError> {
-        Ok(Place::Url(self.0.clone()))
+        Ok(Place::Url { url: self.url.clone(), token: self.token.clone() })
     }
 }
 

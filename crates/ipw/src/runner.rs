@@ -20,6 +20,7 @@ use crate::telemetry::SessionError;
 
 mod begin;
 mod metering;
+mod provenance;
 mod recorder;
 mod resume;
 mod send;
@@ -272,6 +273,10 @@ async fn record(
     };
     let recording = tokio::spawn(recorder.run(inbox));
     let driven = drive(config, &queries, &sender, events).await;
+    if let Some(session) = metering.session() {
+        // A recorder that is gone has failed, which its own error says.
+        let _ = sender.record(Item::Sensors(session.sensors().await)).await;
+    }
     drop(sender);
     let summary = recording.await.map_err(|error| RunError::Internal(error.to_string())).flatten();
     // The recorder's own error says why there was no one to send to.
@@ -315,7 +320,12 @@ async fn rest(
         // A shorter window would be no baseline.
         () = stop.cancelled() => return Ok(()),
     }
-    recorder.set_idle(start, energy_proto::monotonic_now())?;
+    let end = energy_proto::monotonic_now();
+    if let Some(session) = metering.session() {
+        // By now it has watched its sensors for long enough.
+        recorder.learn(session.sensors().await);
+    }
+    recorder.set_idle(start, end)?;
     Ok(())
 }
 

@@ -2,9 +2,12 @@
 //! readings it brought, by time.
 
 mod backoff;
+pub mod original;
 mod session;
 mod timeline;
 
 pub use backoff::Backoff;
-pub use session::{MonitorLink, Place, SessionError, SessionStats, TelemetrySession};
+pub use session::{
+    MonitorLink, Place, SessionError, SessionStats, TelemetrySession, exposes_token,
+};
 pub use timeline::Timeline;

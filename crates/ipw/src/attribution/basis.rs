@@ -50,15 +50,24 @@ pub struct Basis {
     pub members: Vec<u32>,
 }
 
+/// The rails of an Apple chip, which make one basis together: the GPU's alone says nothing of work
+/// that the neural engine or the CPU does.
+const APPLE_RAILS: [SensorKind; 3] = [SensorKind::CpuPackage, SensorKind::Gpu, SensorKind::Ane];
+
 /// The basis of a run with these sensors, of which `counted` may be used.
-#[must_use]
-pub fn choose(sensors: &[SensorInfo], counted: &BTreeSet<u32>) -> Option<Basis> {
+///
+/// # Errors
+/// Why there is none, as in `status`.
+pub fn choose(sensors: &[SensorInfo], counted: &BTreeSet<u32>) -> Result<Basis, String> {
     let usable = |sensor: &&SensorInfo| {
         counted.contains(&sensor.id)
             && sensor.measures_energy()
             && sensor.status != Status::PermissionDenied
             && sensor.status != Status::Unsupported
     };
+    if let Some(rails) = apple(sensors, usable) {
+        return Ok(Basis { kind: BasisKind::Soc, members: rails? });
+    }
     let ids = |kinds: &[SensorKind], estimate: bool| -> Vec<u32> {
         sensors
             .iter()
@@ -81,6 +90,29 @@ pub fn choose(sensors: &[SensorInfo], counted: &BTreeSet<u32>) -> Option<Basis> 
         .into_iter()
         .find(|(_, members)| !members.is_empty())
         .map(|(kind, members)| Basis { kind, members })
+        .ok_or_else(|| "no_energy_counter".to_owned())
+}
+
+/// The rails of an Apple chip, all of them or the name of one that is missing; `None` if this is none.
+fn apple(
+    sensors: &[SensorInfo],
+    usable: impl Fn(&&SensorInfo) -> bool,
+) -> Option<Result<Vec<u32>, String>> {
+    let has_ane = sensors.iter().any(|sensor| sensor.kind == SensorKind::Ane);
+    let is_rail = |sensor: &&SensorInfo| is_apple(sensor, has_ane);
+    sensors.iter().find(is_rail)?;
+    let rails = APPLE_RAILS.iter().map(|kind| {
+        let of_kind = |sensor: &&SensorInfo| sensor.kind == *kind;
+        let mut rail = sensors.iter().filter(is_rail).filter(&usable).filter(of_kind);
+        rail.next().map(|sensor| sensor.id).ok_or_else(|| format!("rail_missing: {kind}"))
+    });
+    Some(rails.collect())
+}
+
+/// A host with a neural engine is such a chip, whoever tells of it: an original monitor, or a trace.
+fn is_apple(sensor: &SensorInfo, has_ane: bool) -> bool {
+    APPLE_RAILS.contains(&sensor.kind)
+        && (sensor.source == "apple" || (has_ane && !sensor.is_estimate()))
 }
 
 /// All counted GPUs if at least one of them measures energy: one without makes the sum unknown, and
@@ -116,7 +148,8 @@ pub(super) mod tests {
     }
 
     fn chosen(sensors: &[SensorInfo], counted: &[u32]) -> Option<(BasisKind, Vec<u32>)> {
-        choose(sensors, &counted.iter().copied().collect()).map(|basis| (basis.kind, basis.members))
+        let basis = choose(sensors, &counted.iter().copied().collect()).ok()?;
+        Some((basis.kind, basis.members))
     }
 
     #[test]
@@ -173,5 +206,50 @@ pub(super) mod tests {
         memory.measures = vec!["memory".into()];
         assert_eq!(chosen(&[memory], &[0]), None);
         assert_eq!(chosen(&[], &[]), None);
+    }
+
+    #[test]
+    fn the_three_rails_of_an_apple_chip_are_one_basis_or_none() {
+        for source in ["apple", "original", "scripted"] {
+            let rails = [
+                sensor(0, SensorKind::CpuPackage, source),
+                sensor(1, SensorKind::Gpu, source),
+                sensor(2, SensorKind::Ane, source),
+            ];
+            let all = BTreeSet::from([0, 1, 2]);
+            assert_eq!(chosen(&rails, &[0, 1, 2]), Some((BasisKind::Soc, vec![0, 1, 2])));
+            let mut blind = rails.clone();
+            blind[2].status = Status::Unsupported;
+            assert_eq!(choose(&blind, &all), Err("rail_missing: ane".to_owned()));
+        }
+        let two = [sensor(0, SensorKind::CpuPackage, "apple"), sensor(1, SensorKind::Gpu, "apple")];
+        let missing = choose(&two, &BTreeSet::from([0, 1]));
+        assert_eq!(missing, Err("rail_missing: ane".to_owned()), "never the GPU alone");
+    }
+
+    #[test]
+    fn an_original_monitor_of_another_host_is_read_like_any() {
+        let sensors =
+            [sensor(0, SensorKind::Gpu, "original"), sensor(1, SensorKind::CpuPackage, "original")];
+        assert_eq!(chosen(&sensors, &[0, 1]), Some((BasisKind::Gpu, vec![0])));
+    }
+
+    #[test]
+    fn a_jetson_is_its_input_rail_and_a_module_stands_in_for_gpus_without_energy() {
+        let jetson =
+            [sensor(0, SensorKind::Gpu, "nvml"), sensor(1, SensorKind::Soc, "hwmon_jetson")];
+        assert_eq!(chosen(&jetson, &[0, 1]), Some((BasisKind::Soc, vec![1])));
+        let mut hopper =
+            [sensor(0, SensorKind::Gpu, "nvml"), sensor(1, SensorKind::Module, "nvml")];
+        assert_eq!(chosen(&hopper, &[0, 1]), Some((BasisKind::Gpu, vec![0])));
+        hopper[0].measures = vec!["temperature".into()];
+        assert_eq!(chosen(&hopper, &[0, 1]), Some((BasisKind::Module, vec![1])));
+        for source in ["hwmon_amd", "hwmon_intel"] {
+            let gpu = [
+                sensor(0, SensorKind::CpuPackage, "rapl_perf"),
+                sensor(1, SensorKind::Gpu, source),
+            ];
+            assert_eq!(chosen(&gpu, &[0, 1]), Some((BasisKind::Gpu, vec![1])));
+        }
     }
 }

@@ -8,10 +8,16 @@
 
 use std::time::Duration;
 
-use energy_proto::{Joules, Nanos, SensorInfo, SensorReading};
+use energy_proto::{Joules, Nanos, SensorInfo, SensorKind, SensorReading};
 
 /// Reads further apart than this leave a gap that lowers the coverage.
 pub const GAP: Duration = Duration::from_secs(1);
+
+/// The gap of a sensor that is read on a schedule of its own, which may be slower than [`GAP`].
+#[must_use]
+pub fn gap(sensor: &SensorInfo) -> Duration {
+    sensor.read_period.map_or(GAP, |period| GAP.max(period * 3))
+}
 
 /// How far around a window its bracketing reads are looked for: beyond the longest sampling interval
 /// (60 s), and bounded so that a lookup doesn't cost more in a longer run.
@@ -100,9 +106,12 @@ pub fn window_energy(
     clock_uncertainty: Duration,
 ) -> Result<EnergyEstimate, NoEnergy> {
     let reads = neighbourhood(reads, start, end);
-    let estimate = match Staircase::around(sensor, reads, start, end, clock_uncertainty) {
-        Err(NoEnergy::NoReadings) => integrate(reads, start, end, clock_uncertainty)?,
-        stairs => stairs?.energy(start, end)?,
+    let counted = Staircase::around(sensor, reads, start, end, clock_uncertainty)
+        .and_then(|stairs| stairs.energy(start, end));
+    let estimate = match counted {
+        Err(NoEnergy::NoReadings) => integrate(reads, gap(sensor), start, end, clock_uncertainty)?,
+        Err(reason) => at_rest(sensor, reads, start, end, clock_uncertainty).ok_or(reason)?,
+        Ok(estimate) => estimate,
     };
     // A mean over a limit that the driver enforces, by more than the sensor's gain error could
     // explain, is no measurement.
@@ -199,7 +208,7 @@ impl Staircase {
             updates,
             quantum: sensor.quantum_microjoules.unwrap_or(0),
             clock_uncertainty,
-            coverage: coverage(&near, start, end),
+            coverage: coverage(&near, gap(sensor), start, end),
         })
     }
 
@@ -290,15 +299,48 @@ fn updates(reads: &[&SensorReading], period: Option<Duration>) -> Vec<Update> {
     updates
 }
 
-/// Share of the window that isn't inside a stretch of more than [`GAP`] without a read.
-fn coverage(reads: &[&SensorReading], start: Nanos, end: Nanos) -> f64 {
+/// A rail of an Apple chip that was off, as its neural engine mostly is: the counter stood still and every power
+/// read said zero, from before the window to after it. Two instruments that agree are no guess.
+fn at_rest(
+    sensor: &SensorInfo,
+    reads: &[SensorReading],
+    start: Nanos,
+    end: Nanos,
+    clock_uncertainty: Duration,
+) -> Option<EnergyEstimate> {
+    // A GPU or a CPU that says zero is a fault.
+    let may_be_off = sensor.kind == SensorKind::Ane
+        || (sensor.kind == SensorKind::Gpu && sensor.source == "apple");
+    if !may_be_off {
+        return None;
+    }
+    let (earliest, latest) = (start.before(clock_uncertainty), end + clock_uncertainty);
+    let first = reads.iter().rposition(|read| read.read_end <= earliest)?;
+    let last = reads.iter().position(|read| read.read_start >= latest)?;
+    let near: Vec<&SensorReading> = reads.get(first..=last)?.iter().collect();
+    let still = |read: &&SensorReading| {
+        read.energy_microjoules.is_some()
+            && (read.energy_microjoules, read.epoch) == (near[0].energy_microjoules, near[0].epoch)
+            && read.power.is_some_and(|power| power.0 == 0.0)
+    };
+    near.iter().all(still).then(|| EnergyEstimate {
+        energy: Joules(0.0),
+        lower: Joules(0.0),
+        upper: Joules::from_microjoules(sensor.quantum_microjoules.unwrap_or(0)),
+        method: Method::Counter,
+        coverage: coverage(&near, gap(sensor), start, end),
+    })
+}
+
+/// Share of the window that isn't inside a stretch of more than `gap` without a read.
+fn coverage(reads: &[&SensorReading], gap: Duration, start: Nanos, end: Nanos) -> f64 {
     let window = end.since(start).as_secs_f64();
     if window == 0.0 {
         return 1.0;
     }
     let missing: f64 = reads
         .windows(2)
-        .filter(|pair| pair[1].read_end.since(pair[0].read_end) > GAP)
+        .filter(|pair| pair[1].read_end.since(pair[0].read_end) > gap)
         .map(|pair| overlap(pair[0].read_end, pair[1].read_end, start, end).as_secs_f64())
         .sum();
     (1.0 - missing / window).clamp(0.0, 1.0)
@@ -314,16 +356,18 @@ fn overlap(a_start: Nanos, a_end: Nanos, b_start: Nanos, b_end: Nanos) -> Durati
 /// # Errors
 /// Power isn't known for the whole window.
 pub fn integrated_energy(
+    sensor: &SensorInfo,
     reads: &[SensorReading],
     start: Nanos,
     end: Nanos,
 ) -> Result<EnergyEstimate, NoEnergy> {
-    integrate(reads, start, end, Duration::ZERO)
+    integrate(reads, gap(sensor), start, end, Duration::ZERO)
 }
 
 /// Energy of a sensor that only gives power: trapezoids between reads.
 fn integrate(
     reads: &[SensorReading],
+    gap: Duration,
     start: Nanos,
     end: Nanos,
     clock_uncertainty: Duration,
@@ -332,7 +376,7 @@ fn integrate(
     let (mut energy, mut lower, mut upper) = (0.0, 0.0, 0.0);
     for pair in points.windows(2) {
         let ((t0, p0), (t1, p1)) = (pair[0], pair[1]);
-        if t1.since(t0) > GAP {
+        if t1.since(t0) > gap {
             return Err(NoEnergy::Gap);
         }
         let (from, to) = (t0.max(start), t1.min(end));
@@ -355,6 +399,11 @@ fn integrate(
     })
 }
 
+/// When a read's power was true: as the driver says, else in the middle of the read.
+pub(crate) fn power_at(read: &SensorReading) -> Option<Nanos> {
+    read.power.map(|_| read.power_at.unwrap_or(read.read_start.midpoint(read.read_end)))
+}
+
 /// Power reads from the last at or before `start` to the first at or after `end`.
 pub(super) fn power_points(
     reads: &[SensorReading],
@@ -362,12 +411,14 @@ pub(super) fn power_points(
     end: Nanos,
 ) -> Result<Vec<(Nanos, f64)>, NoEnergy> {
     let pivot = reads.partition_point(|read| read.read_end < start);
-    let known = |read: &SensorReading| {
-        read.power.map(|power| (read.read_start.midpoint(read.read_end), power.0))
-    };
+    let known = |read: &SensorReading| Some((power_at(read)?, read.power?.0));
     let before = reads[..pivot].iter().rev().find_map(known);
     let mut points: Vec<(Nanos, f64)> = before.into_iter().collect();
     for point in reads[pivot..].iter().filter_map(known) {
+        // A driver gives one sample, with its time, until it has the next.
+        if points.last().is_some_and(|last| last.0 >= point.0) {
+            continue;
+        }
         points.push(point);
         if point.0 >= end {
             break;

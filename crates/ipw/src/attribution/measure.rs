@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use energy_proto::{Nanos, SensorInfo, SensorKind, SensorReading};
+use energy_proto::{Nanos, SensorInfo, SensorKind, SensorReading, Throttle};
 
 use super::basis::{Basis, BasisKind};
 use super::energy::{EnergyEstimate, Method, NoEnergy, window_energy};
@@ -14,6 +14,13 @@ use crate::record::{
     PowerPair, Stats,
 };
 use crate::telemetry::Timeline;
+
+/// How the status of an energy begins that was measured while a device was throttled.
+pub const THROTTLED: &str = "throttled";
+
+/// Reasons to throttle that a healthy device doesn't have.
+const FAULTS: [Throttle; 3] =
+    [Throttle::THERMAL, Throttle::HARDWARE_SLOWDOWN, Throttle::POWER_BRAKE];
 
 const MIB: f64 = 1024.0 * 1024.0;
 const GIB: f64 = 1024.0 * MIB;
@@ -150,13 +157,18 @@ impl Meter {
         start: Nanos,
         end: Nanos,
     ) -> Result<EnergyEstimate, NoEnergy> {
-        let sensor =
-            self.sensors.iter().find(|sensor| sensor.id == id).ok_or(NoEnergy::NoReadings)?;
+        let sensor = self.sensor(id).ok_or(NoEnergy::NoReadings)?;
         window_energy(sensor, timeline.sensor(id), start, end, self.clock_uncertainty)
     }
 
+    /// A sensor by its id.
+    #[must_use]
+    pub fn sensor(&self, id: u32) -> Option<&SensorInfo> {
+        self.sensors.iter().find(|sensor| sensor.id == id)
+    }
+
     fn name(&self, id: u32) -> &str {
-        self.sensors.iter().find(|sensor| sensor.id == id).map_or("?", |sensor| &sensor.name)
+        self.sensor(id).map_or("?", |sensor| &sensor.name)
     }
 
     /// Counted sensors of a kind. An estimate is left out unless it is the basis: a number made from
@@ -177,11 +189,22 @@ impl Meter {
         kind: SensorKind,
         window: Window,
     ) -> Option<EnergyEstimate> {
-        let ids = self.ids(kind);
+        self.group_of(timeline, &self.ids(kind), window)
+    }
+
+    fn group_of(&self, timeline: &Timeline, ids: &[u32], window: Window) -> Option<EnergyEstimate> {
         if ids.is_empty() {
             return None;
         }
-        self.energy(timeline, &ids, window.start, window.end).ok()
+        self.energy(timeline, ids, window.start, window.end).ok()
+    }
+
+    /// The sensors of the whole chip: one, or an Apple chip's rails.
+    fn soc(&self) -> Vec<u32> {
+        match &self.basis {
+            Ok(basis) if basis.kind == BasisKind::Soc => basis.members.clone(),
+            _ => self.ids(SensorKind::Soc),
+        }
     }
 
     fn energy_metrics(&self, timeline: &Timeline, window: Window) -> EnergyMetrics {
@@ -189,7 +212,8 @@ impl Meter {
         let joules = |estimate: Option<EnergyEstimate>| estimate.map(|estimate| estimate.energy.0);
         let gpu = group(SensorKind::Gpu);
         let (cpu, dram) = (joules(group(SensorKind::CpuPackage)), joules(group(SensorKind::Dram)));
-        let (ane, soc) = (joules(group(SensorKind::Ane)), joules(group(SensorKind::Soc)));
+        let ane = joules(group(SensorKind::Ane));
+        let soc = joules(self.group_of(timeline, &self.soc(), window));
         let mut metrics = EnergyMetrics {
             per_query_joules: joules(gpu),
             total_joules: joules(gpu),
@@ -238,7 +262,23 @@ impl Meter {
             self.idle.map(|idle| estimate.energy.0 - idle.mean * window.seconds());
         metrics.sensor_gain_error_pct = self.gain_error(basis);
         let reacted = self.reacted(timeline, basis, estimate, window);
-        metrics.status = Some(if reacted { "ok" } else { "device_did_not_react" }.to_owned());
+        let idle = (!reacted).then(|| "device_did_not_react".to_owned());
+        let flag = idle.or_else(|| self.throttled(timeline, window));
+        metrics.status = Some(flag.unwrap_or_else(|| "ok".to_owned()));
+    }
+
+    /// Why the clocks of counted devices were held down, if it was for something else than their power
+    /// limit, which is where a busy device is supposed to be.
+    fn throttled(&self, timeline: &Timeline, window: Window) -> Option<String> {
+        let seen = self
+            .counted
+            .iter()
+            .flat_map(|id| timeline.inside(*id, window.start, window.end))
+            .filter_map(|read| read.throttle)
+            .fold(Throttle::default(), Throttle::and);
+        let faults = FAULTS.into_iter().filter(|fault| seen.includes(*fault));
+        let names: Vec<&str> = faults.flat_map(Throttle::names).collect();
+        (!names.is_empty()).then(|| format!("{THROTTLED}: {}", names.join(", ")))
     }
 
     /// A device that takes much less than it does at idle isn't being measured.
@@ -341,15 +381,16 @@ impl Meter {
     }
 
     fn power(&self, timeline: &Timeline, window: Window) -> PowerMetrics {
-        let group = |kind| {
-            let watts = self.watts(timeline, &self.ids(kind), window);
+        let pair = |ids: &[u32]| {
+            let watts = self.watts(timeline, ids, window);
             PowerPair { per_query_watts: watts, total_watts: watts }
         };
+        let group = |kind| pair(&self.ids(kind));
         PowerMetrics {
             gpu: group(SensorKind::Gpu),
             cpu: group(SensorKind::CpuPackage),
             ane: group(SensorKind::Ane),
-            soc: group(SensorKind::Soc),
+            soc: pair(&self.soc()),
         }
     }
 
@@ -373,7 +414,7 @@ impl Meter {
         GpuUtilization {
             compute_utilization_pct: average(|read| read.compute_utilization_pct, mean),
             memory_bandwidth_utilization_pct: average(|read| read.memory_utilization_pct, mean),
-            tensor_core_utilization_pct: None,
+            tensor_core_utilization_pct: average(|read| read.tensor_utilization_pct, mean),
             memory_used_gb: average(|read| gib(read.memory_used_bytes), sum),
             memory_total_gb: average(|read| gib(read.memory_total_bytes), sum),
         }

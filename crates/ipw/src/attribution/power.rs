@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use energy_proto::{Nanos, SensorInfo, SensorReading};
 
-use super::energy::{GAP, Staircase, neighbourhood, power_points};
+use super::energy::{Staircase, gap, neighbourhood, power_points};
 use crate::record::Stats;
 
 /// Constant power from an instant to another.
@@ -23,10 +23,14 @@ pub(super) fn steps(
     let whole: Vec<Step> = match Staircase::around(sensor, reads, start, end, Duration::ZERO) {
         Ok(stairs) => stairs.slopes().collect(),
         Err(_) => match power_points(reads, start, end) {
-            Ok(points) if points.windows(2).all(|pair| pair[1].0.since(pair[0].0) <= GAP) => points
-                .windows(2)
-                .map(|pair| (pair[0].0, pair[1].0, f64::midpoint(pair[0].1, pair[1].1)))
-                .collect(),
+            Ok(points)
+                if points.windows(2).all(|pair| pair[1].0.since(pair[0].0) <= gap(sensor)) =>
+            {
+                points
+                    .windows(2)
+                    .map(|pair| (pair[0].0, pair[1].0, f64::midpoint(pair[0].1, pair[1].1)))
+                    .collect()
+            }
             _ => Vec::new(),
         },
     };

@@ -11,12 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::env;
-use crate::client::{self, ClientConfig, Timeouts};
+use crate::client::{self, ClientConfig, NoOrigin, Timeouts};
 use crate::dataset::{self, Dataset};
 use crate::derive::ModelFacts;
 use crate::exit::{self, Exit, UsageError};
 use crate::hardware::GpuChoice;
 use crate::runner::{self, Energy, Existing, MonitorChoice, RunConfig};
+use crate::telemetry::{SessionError, exposes_token};
 use crate::ui;
 
 #[derive(Debug, Args)]
@@ -86,6 +87,9 @@ pub(super) struct ProfileArgs {
     #[arg(long)]
     quiet: bool,
     /// Energy monitor: auto, none, a program, or the URL of a running one
+    ///
+    /// With https://HOST:PORT the system's CAs are trusted, or the one that SSL_CERT_FILE names. The
+    /// token that a monitor asks for is taken from IPW_MONITOR_TOKEN (environment or .env).
     #[arg(long, value_name = "auto|none|PATH|URL", default_value = "auto")]
     monitor: String,
     /// Sources of the monitor that ipw starts: auto, or a list of nvml, rapl, estimate
@@ -199,6 +203,7 @@ fn config(args: &ProfileArgs) -> anyhow::Result<RunConfig> {
             },
         },
     )?;
+    let token = env::secret("IPW_MONITOR_TOKEN");
     let dataset = cut(dataset::load(&args.dataset, &dataset_params)?, args.max_queries);
     Ok(RunConfig {
         client,
@@ -212,7 +217,8 @@ fn config(args: &ProfileArgs) -> anyhow::Result<RunConfig> {
         tag: args.tag.clone(),
         existing: existing(args),
         energy: Energy {
-            monitor: monitor(&args.monitor)?,
+            monitor: monitor(&args.monitor, token.is_some())?,
+            token,
             interval_ms: args.collection_interval_ms,
             sources: args.sources.clone(),
             tdp_watts: args.tdp_watts,
@@ -256,19 +262,37 @@ fn cut(mut dataset: Dataset, max_queries: Option<u64>) -> Dataset {
     dataset
 }
 
-fn monitor(text: &str) -> Result<MonitorChoice, UsageError> {
+fn monitor(text: &str, has_token: bool) -> Result<MonitorChoice, UsageError> {
     match text {
         "auto" => Ok(MonitorChoice::Auto),
         "none" => Ok(MonitorChoice::None),
-        url if url.starts_with("http://") && !url.contains(',') => {
-            Ok(MonitorChoice::Url(url.to_owned()))
-        }
-        url if url.contains("://") => Err(UsageError(format!(
-            "--monitor {url}: give one http://HOST:PORT; several monitors and https are not \
-             supported yet"
-        ))),
+        url if url.contains("://") => Ok(MonitorChoice::Url(monitor_url(url, has_token)?)),
         path => Ok(MonitorChoice::Program(PathBuf::from(path))),
     }
+}
+
+/// A running monitor's URL, if it can be one.
+fn monitor_url(url: &str, has_token: bool) -> Result<String, UsageError> {
+    match client::check_origin(url) {
+        Ok(()) => {}
+        Err(NoOrigin::Credentials) => {
+            return Err(UsageError(
+                "--monitor: the URL holds a user name or password, which would show in the list of \
+                 processes; a monitor's token goes into IPW_MONITOR_TOKEN"
+                    .to_owned(),
+            ));
+        }
+        Err(NoOrigin::Other) => {
+            return Err(UsageError(format!(
+                "--monitor {url}: give one http://HOST:PORT or https://HOST:PORT; several monitors \
+                 are not supported yet"
+            )));
+        }
+    }
+    if has_token && exposes_token(url) {
+        return Err(UsageError(SessionError::TokenInTheClear { url: url.to_owned() }.to_string()));
+    }
+    Ok(url.to_owned())
 }
 
 /// A parameter's value: JSON if it is JSON, else text.
@@ -335,15 +359,27 @@ mod tests {
 
     #[test]
     fn a_monitor_is_a_word_a_url_or_a_program() {
+        let monitor = |text| monitor(text, false);
         assert_eq!(monitor("auto").unwrap(), MonitorChoice::Auto);
         assert_eq!(monitor("none").unwrap(), MonitorChoice::None);
-        assert_eq!(
-            monitor("http://node1:50053").unwrap(),
-            MonitorChoice::Url("http://node1:50053".into())
-        );
+        for url in ["http://node1:50053", "https://node1:50053", "https://[::1]:1/"] {
+            assert_eq!(monitor(url).unwrap(), MonitorChoice::Url(url.into()));
+        }
         assert_eq!(monitor("./mon").unwrap(), MonitorChoice::Program("./mon".into()));
-        assert!(monitor("http://a:1,http://b:1").is_err());
-        assert!(monitor("https://a:1").is_err());
+        for url in ["http://a:1,http://b:1", "ftp://a:1", "http://", "http://a:1/x", "http://a:1?x"]
+        {
+            assert!(monitor(url).unwrap_err().to_string().contains("https://HOST:PORT"), "{url}");
+        }
+        let error = monitor("https://me:hunter2@a:1").unwrap_err().to_string();
+        assert!(error.contains("IPW_MONITOR_TOKEN") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_token_is_not_sent_in_the_clear_beyond_this_machine() {
+        let error = monitor("http://node1:50053", true).unwrap_err().to_string();
+        assert!(error.contains("https://") && error.contains("IPW_MONITOR_TOKEN"), "{error}");
+        assert!(monitor("http://127.0.0.1:50053", true).is_ok());
+        assert!(monitor("https://node1:50053", true).is_ok());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The telemetry of a run: a row for each sensor of each reading, columns named as on the wire.
 //! Appended by the same commits as the rows, and with them all that energies are made from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub struct TelemetryWriter {
     schema: Schema,
     stream: GrowingStream,
     pending: Vec<TelemetryRow>,
+    /// The end and the status of the last read that was kept, by segment and sensor.
+    kept: BTreeMap<(u32, u32), (Nanos, Status)>,
     /// The host of the last push, shared by its rows.
     host: Arc<str>,
     /// Whether rows are visible that aren't known to be durable.
@@ -80,16 +83,23 @@ impl TelemetryWriter {
 
     fn on(path: PathBuf, schema: Schema, stream: GrowingStream) -> Self {
         let host = Arc::from("");
-        Self { path, schema, stream, pending: Vec::new(), host, is_unsynced: false }
+        let (pending, kept) = (Vec::new(), BTreeMap::new());
+        Self { path, schema, stream, pending, kept, host, is_unsynced: false }
     }
 
-    /// Keeps a reading, of the monitor on `host`, for the next commit. A reading without sensors
-    /// leaves no row.
+    /// Keeps a reading, of the monitor on `host`, for the next commit. A read that was kept already
+    /// (a sensor that is read less often than the monitor ticks is told again with each tick) leaves
+    /// no row, unless its status has changed meanwhile.
     pub fn push(&mut self, segment: u32, host: &str, reading: &Reading) {
         if *self.host != *host {
             self.host = Arc::from(host);
         }
-        self.pending.extend(reading.sensors.iter().map(|sensor| TelemetryRow {
+        let kept = &mut self.kept;
+        let new = reading.sensors.iter().filter(|sensor| {
+            let now = (sensor.read_end, sensor.status);
+            kept.insert((segment, sensor.sensor), now) != Some(now)
+        });
+        self.pending.extend(new.map(|sensor| TelemetryRow {
             segment,
             host: Arc::clone(&self.host),
             instance: reading.instance,
@@ -514,12 +524,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = TelemetryWriter::create(dir.path()).unwrap();
         let total = BATCH_ROWS + 5;
-        (0..total as u64).for_each(|n| writer.push(0, "h", &reading(n, vec![sensor(0)])));
+        let read = |n| SensorReading { read_end: Nanos(n + 2), ..sensor(0) };
+        (0..total as u64).for_each(|n| writer.push(0, "h", &reading(n, vec![read(n)])));
         writer.commit().unwrap();
         let lengths: Vec<_> =
             read_telemetry_batches(dir.path()).unwrap().map(|rows| rows.unwrap().len()).collect();
         assert_eq!(lengths, [BATCH_ROWS, 5]);
         assert!(read_back(dir.path()).iter().map(|row| row.sequence).eq(0..total as u64));
+    }
+
+    #[test]
+    fn a_read_that_is_told_again_leaves_one_row_unless_its_status_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = TelemetryWriter::create(dir.path()).unwrap();
+        let stale = SensorReading { status: Status::Stale, ..sensor(0) };
+        let later = SensorReading { read_end: Nanos(3), ..sensor(0) };
+        for (tick, read) in [sensor(0), sensor(0), stale, stale, later, later].iter().enumerate() {
+            writer.push(0, "h", &reading(tick as u64, vec![*read, sensor(1)]));
+        }
+        writer.commit().unwrap();
+        let rows = read_back(dir.path());
+        let of = |id| {
+            let rows = rows.iter().filter(move |row| row.reading.sensor == id);
+            rows.map(|row| row.sequence).collect::<Vec<_>>()
+        };
+        assert_eq!((of(0), of(1)), (vec![0, 2, 4], vec![0]));
     }
 
     #[test]

@@ -191,7 +191,11 @@ fn hardware_of(metering: &Metering, label: &str) -> Hardware {
         cpu_brand: told
             .map(|told| told.system_info.cpu_brand.clone())
             .filter(|brand| !brand.is_empty()),
-        platform: told.map(|told| told.platform.clone()),
+        platform: if hardware::is_replayed(&meter.sensors) {
+            Some(hardware::REPLAYED_PLATFORM.to_owned())
+        } else {
+            told.map(|told| told.platform.clone())
+        },
         label: label.to_owned(),
         sensors: meter.sensors.clone(),
         skipped_sources: told.map(|told| told.skipped.clone()).unwrap_or_default(),

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use energy_proto::{Description, Reading, SensorKind, Status};
+use energy_proto::{Description, Reading, Status};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use secrecy::SecretString;
 use tokio::sync::{Mutex, mpsc};
 
-use super::{Event, Events, RunConfig, RunError};
+use super::{Event, Events, RunConfig, RunError, provenance};
 use crate::attribution::basis;
 use crate::attribution::measure::Meter;
 use crate::hardware;
@@ -36,10 +37,12 @@ pub enum MonitorChoice {
 }
 
 /// Where telemetry is to come from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Energy {
     /// Which monitor.
     pub monitor: MonitorChoice,
+    /// What a running monitor asks its clients for.
+    pub token: Option<SecretString>,
     /// Sampling interval of a monitor of our own, in milliseconds.
     pub interval_ms: u32,
     /// Sources of a monitor of our own.
@@ -117,7 +120,10 @@ impl Metering {
         events(Event::Stage("starting the energy monitor".to_owned()));
         let process = Arc::new(Mutex::new(None));
         let link: Box<dyn MonitorLink> = match &config.energy.monitor {
-            MonitorChoice::Url(url) => Box::new(RunningMonitor(url.clone())),
+            MonitorChoice::Url(url) => {
+                let token = config.energy.token.clone();
+                Box::new(RunningMonitor { url: url.clone(), token })
+            }
             choice => {
                 let named = match choice {
                     MonitorChoice::Program(path) => Some(path.as_path()),
@@ -140,16 +146,16 @@ impl Metering {
             .with_timeline(|timeline| hardware::count(&config.gpus, &description.sensors, timeline))
             .map_err(RunError::Usage)?;
         let chosen = basis::choose(&description.sensors, &counted.sensors);
-        let remedy = chosen.is_none().then(|| remedy(&description));
+        let remedy = chosen.is_err().then(|| remedy(&description));
         let meter = Meter {
             sensors: description.sensors.clone(),
             counted: counted.sensors,
-            basis: chosen.ok_or_else(|| "no_energy_counter".to_owned()),
+            basis: chosen,
             clock_uncertainty: session.stats().clock_uncertainty,
             idle: None,
         };
         let mut warnings = counted.warnings;
-        warnings.extend(estimate_warning(&meter));
+        warnings.extend(provenance::warnings(&meter));
         Ok(Self {
             session: Some(Arc::new(session)),
             process,
@@ -277,23 +283,4 @@ fn remedy(description: &Description) -> String {
          --tdp-watts W gives a rough figure from CPU load, marked ESTIMATED"
             .to_owned()
     })
-}
-
-fn estimate_warning(meter: &Meter) -> Option<String> {
-    let basis = meter.basis.as_ref().ok()?;
-    let gpu_without_energy = meter.sensors.iter().any(|sensor| sensor.kind == SensorKind::Gpu)
-        && !basis.members.iter().any(|id| {
-            meter.sensors.iter().any(|sensor| sensor.id == *id && sensor.kind == SensorKind::Gpu)
-        });
-    if basis.kind.is_estimate() {
-        Some(
-            "energy is ESTIMATED from CPU load and a stated TDP, not measured: use it to try things \
-             out, not to compare hardware"
-                .to_owned(),
-        )
-    } else if gpu_without_energy {
-        Some(format!("no GPU is counted: energy is that of the `{}` alone", basis.kind.as_str()))
-    } else {
-        None
-    }
 }

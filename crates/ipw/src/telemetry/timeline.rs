@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use energy_proto::{Nanos, Reading, SensorReading};
+use energy_proto::{Nanos, Reading, SensorReading, Watts};
+
+use crate::attribution::energy::power_at;
 
 /// Each sensor's reads in the order in which they ended.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -59,8 +61,12 @@ impl Timeline {
         sensors.iter().all(|id| {
             let after = self.sensor(*id).iter().rev().take_while(|read| read.read_end >= end);
             after.into_iter().any(|read| match read.energy_microjoules {
-                Some(_) => read.changed_after.is_some_and(|changed| changed >= end),
-                None => read.power.is_some() && read.read_start >= end,
+                // A rail that is off shows no change, however long one waits.
+                Some(_) => {
+                    read.changed_after.is_some_and(|changed| changed >= end)
+                        || (read.power == Some(Watts(0.0)) && read.read_start >= end)
+                }
+                None => power_at(read).is_some_and(|at| at >= end) && read.read_start >= end,
             })
         })
     }
@@ -83,23 +89,24 @@ impl Timeline {
         }
     }
 
-    /// How often, over all sensors, more than `limit` passed between two reads.
+    /// How often, for the sensor with the most, more passed between two reads than its limit.
     #[must_use]
-    pub fn gaps(&self, limit: Duration) -> u64 {
-        let gaps = |series: &Vec<SensorReading>| {
+    pub fn gaps(&self, limit: impl Fn(u32) -> Duration) -> u64 {
+        let gaps = |(id, series): (&u32, &Vec<SensorReading>)| {
+            let limit = limit(*id);
             series
                 .windows(2)
                 .filter(|pair| pair[1].read_start.since(pair[0].read_end) > limit)
                 .count()
         };
-        self.series.values().map(gaps).max().unwrap_or(0) as u64
+        self.series.iter().map(gaps).max().unwrap_or(0) as u64
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use energy_proto::{Status, Watts};
+    use energy_proto::Status;
 
     fn read(sensor: u32, at: u64) -> SensorReading {
         SensorReading {
@@ -150,6 +157,17 @@ mod tests {
         timeline.push_read(counter(130, 101));
         assert!(timeline.covers(&[0], Nanos(95)));
         assert!(!timeline.covers(&[0, 7], Nanos(95)), "sensor 7 has shown nothing");
+    }
+
+    #[test]
+    fn power_covers_a_time_only_if_it_was_true_after_it() {
+        let mut timeline = Timeline::default();
+        let told_late =
+            |at: u64, of: u64| SensorReading { power_at: Some(Nanos(of)), ..read(0, at) };
+        timeline.push_read(told_late(100, 80));
+        assert!(!timeline.covers(&[0], Nanos(90)), "read after it, but sampled before");
+        timeline.push_read(told_late(120, 95));
+        assert!(timeline.covers(&[0], Nanos(90)));
     }
 
     #[test]

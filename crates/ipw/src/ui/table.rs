@@ -8,6 +8,7 @@ use comfy_table::{Cell, CellAlignment, LineStyle, Table, presets};
 use crate::analysis::accuracy::AccuracySummary;
 use crate::analysis::stats::{mean, quantile};
 use crate::finalize::Finished;
+use crate::hardware::REPLAYED_PLATFORM;
 use crate::record::{ProfilingRecord, QueryStatus};
 use crate::results::{RunStatus, Summary};
 
@@ -26,7 +27,8 @@ pub(super) fn results(finished: &Finished, directory: &Path) -> String {
     );
     let answered: Vec<&ProfilingRecord> =
         finished.records.iter().filter(|record| record.status == QueryStatus::Ok).collect();
-    let mark = if is_estimated(summary) { " ESTIMATED" } else { "" };
+    let mark = mark(summary).map(|mark| format!(" {mark}")).unwrap_or_default();
+    let mark = mark.as_str();
     let _ = writeln!(text, "{}\n", figures(&answered, mark));
     if let Some(accuracy) = &finished.accuracy {
         text.push_str(&headline(&accuracy.summary, mark));
@@ -34,16 +36,25 @@ pub(super) fn results(finished: &Finished, directory: &Path) -> String {
     let _ = writeln!(text, "{}", energy(summary));
     let _ = write!(text, "Results   {}", directory.display());
     let scored = finished.accuracy.iter().flat_map(|accuracy| &accuracy.warnings);
-    // That it is an estimate stands beside every number already.
-    let known = summary.warnings.iter().filter(|warning| !warning.contains("ESTIMATED"));
+    // That it is no measurement stands beside every number already.
+    let said = |warning: &&String| MARKS.iter().any(|mark| warning.contains(mark));
+    let known = summary.warnings.iter().filter(|warning| !said(warning));
     for warning in scored.chain(known) {
         let _ = write!(text, "\nwarning: {warning}");
     }
     text
 }
 
-fn is_estimated(summary: &Summary) -> bool {
-    summary.energy.basis.as_deref() == Some("cpu_estimated")
+const MARKS: [&str; 2] = ["ESTIMATED", "REPLAYED"];
+
+/// What stands beside every number that isn't measured here.
+fn mark(summary: &Summary) -> Option<&'static str> {
+    let [estimated, replayed] = MARKS;
+    if summary.energy.basis.as_deref() == Some("cpu_estimated") {
+        return Some(estimated);
+    }
+    let platform = summary.hardware.platform.as_deref();
+    (platform == Some(REPLAYED_PLATFORM)).then_some(replayed)
 }
 
 fn queries(summary: &Summary) -> String {
@@ -181,7 +192,7 @@ fn energy(summary: &Summary) -> String {
         return format!("Energy    not measured ({}){remedy}", energy.status);
     };
     let method = energy.method.as_deref().unwrap_or("none");
-    let mark = if is_estimated(summary) { "ESTIMATED, not measured; " } else { "" };
+    let mark = mark(summary).map(|mark| format!("{mark}, not measured; ")).unwrap_or_default();
     let idle =
         energy.idle_watts.map(|idle| format!(", idle {} W", significant(idle))).unwrap_or_default();
     format!(

@@ -304,3 +304,53 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_gpu_whose_counter_stands_still_at_no_power_is_a_fault_and_not_zero() {
+    let still = |power| {
+        let mut reads = counter(50, 100, 5_000, constant(0));
+        reads.iter_mut().for_each(|read| read.power = Some(Watts(power)));
+        reads
+    };
+    let window = |sensor: &SensorInfo, power| {
+        let (start, end) = (Nanos(1_000 * MS), Nanos(2_000 * MS));
+        window_energy(sensor, &still(power), start, end, Duration::ZERO)
+    };
+    let ane = sensor(0, SensorKind::Ane, "apple");
+    assert!(window(&gpu(), 0.0).is_err());
+    assert_eq!(window(&ane, 0.0).map(|estimate| estimate.energy), Ok(Joules(0.0)));
+    assert!(window(&ane, 0.5).is_err(), "power without energy is no rest");
+}
+
+#[test]
+fn power_counts_from_the_drivers_own_time_and_a_sample_told_twice_counts_once() {
+    // 100 W until 1 s, then 300 W: the driver refreshes every 100 ms and tells 80 ms later.
+    let read = |index: u64| {
+        let at = Nanos((index * 50 + 80) * MS);
+        let sampled = index / 2 * 100;
+        SensorReading {
+            power: Some(Watts(if sampled < 1_000 { 100.0 } else { 300.0 })),
+            power_at: Some(Nanos(sampled * MS)),
+            ..SensorReading::empty(0, at, at, Status::Ok)
+        }
+    };
+    let reads: Vec<SensorReading> = (0..60).map(read).collect();
+    let of = |from: u64, to: u64| {
+        window_energy(&gpu(), &reads, Nanos(from * MS), Nanos(to * MS), Duration::ZERO).unwrap()
+    };
+    assert!((of(300, 900).energy.0 - 60.0).abs() < 1e-6);
+    assert!((of(1_000, 2_000).energy.0 - 300.0).abs() < 1e-6, "not 80 ms late");
+    assert!(of(900, 1_000).energy.0.is_finite());
+}
+
+#[test]
+fn a_sensor_that_is_read_slowly_by_its_own_schedule_has_no_gaps_for_that() {
+    let reads = counter(1_500, 1_500, 12_000, constant(100));
+    let slow = SensorInfo { read_period: Some(Duration::from_millis(1_500)), ..gpu() };
+    let coverage = |sensor: &SensorInfo| {
+        let (start, end) = (Nanos(2_000 * MS), Nanos(9_000 * MS));
+        window_energy(sensor, &reads, start, end, Duration::ZERO).unwrap().coverage
+    };
+    assert_eq!(coverage(&slow), 1.0);
+    assert!(coverage(&gpu()) < 0.1);
+}

@@ -38,7 +38,7 @@ fn timeline(sensors: &[(u32, u64)]) -> Timeline {
 
 fn meter(sensors: Vec<SensorInfo>) -> Meter {
     let counted: BTreeSet<u32> = sensors.iter().map(|sensor| sensor.id).collect();
-    let basis = basis::choose(&sensors, &counted).ok_or_else(|| "no_energy_counter".to_owned());
+    let basis = basis::choose(&sensors, &counted);
     Meter { sensors, counted, basis, clock_uncertainty: Duration::ZERO, idle: None }
 }
 
@@ -161,4 +161,85 @@ fn system_energy_needs_gpu_cpu_and_dram() {
     let measured = meter(sensors).measure(&timeline(&[(0, 100), (1, 50), (2, 10)]), window());
     assert!(close(measured.energy.system_per_query_joules, 320.0));
     assert!(close(measured.energy.dram_per_query_joules, 20.0));
+}
+
+/// The same reads, each changed.
+fn changed(id: u32, watts: u64, change: impl Fn(&mut SensorReading)) -> Timeline {
+    let mut timeline = Timeline::default();
+    for mut read in reads(id, watts) {
+        change(&mut read);
+        timeline.push_read(read);
+    }
+    timeline
+}
+
+#[test]
+fn a_throttled_device_is_flagged_and_one_at_its_power_limit_is_not() {
+    let meter = meter(vec![sensor(0, SensorKind::Gpu, "nvml")]);
+    let status = |throttle: Throttle, from_ms: u64| {
+        let timeline = changed(0, 100, |read| {
+            let on = read.read_end.0 >= from_ms * MS;
+            read.throttle = Some(if on { throttle } else { Throttle::default() });
+        });
+        let energy = meter.measure(&timeline, window()).energy;
+        assert!(close(energy.basis_joules, 200.0), "it is still what the meter shows");
+        energy.status.unwrap()
+    };
+    assert_eq!(status(Throttle::POWER_CAP, 0), "ok");
+    assert_eq!(status(Throttle::POWER_CAP.and(Throttle::THERMAL), 3_000), "throttled: thermal");
+    assert_eq!(status(Throttle::THERMAL, 4_001), "ok", "after the query");
+    let both = Throttle::HARDWARE_SLOWDOWN.and(Throttle::POWER_BRAKE);
+    assert_eq!(status(both, 0), "throttled: hardware_slowdown, power_brake");
+}
+
+#[test]
+fn a_throttled_board_that_is_not_counted_is_nobodys_concern() {
+    let sensors = vec![sensor(0, SensorKind::Gpu, "nvml"), sensor(1, SensorKind::Gpu, "nvml")];
+    let meter = Meter { counted: BTreeSet::from([0]), ..meter(sensors.clone()) };
+    let basis = basis::choose(&sensors, &meter.counted);
+    let mut timeline = changed(1, 100, |read| read.throttle = Some(Throttle::THERMAL));
+    reads(0, 100).into_iter().for_each(|read| timeline.push_read(read));
+    let measured = Meter { basis, ..meter }.measure(&timeline, window());
+    assert_eq!(measured.energy.status.as_deref(), Some("ok"));
+}
+
+#[test]
+fn tensor_use_is_the_mean_over_the_window_and_unknown_without_readings() {
+    let meter = meter(vec![sensor(0, SensorKind::Gpu, "nvml")]);
+    let timeline = changed(0, 100, |read| {
+        let late = read.read_end.0 > 3_000 * MS;
+        read.tensor_utilization_pct = Some(if late { 80.0 } else { 40.0 });
+    });
+    let tensor = meter.measure(&timeline, window()).gpu_utilization.tensor_core_utilization_pct;
+    assert!(tensor.is_some_and(|percent| (59.0..61.0).contains(&percent)), "{tensor:?}");
+    let without = meter.measure(&changed(0, 100, |_| {}), window());
+    assert_eq!(without.gpu_utilization.tensor_core_utilization_pct, None);
+}
+
+#[test]
+fn the_rails_of_an_apple_chip_are_added_and_one_that_is_off_adds_nothing() {
+    let meter = meter(vec![
+        sensor(0, SensorKind::CpuPackage, "apple"),
+        sensor(1, SensorKind::Gpu, "apple"),
+        sensor(2, SensorKind::Ane, "apple"),
+    ]);
+    let mut timeline = timeline(&[(0, 10), (1, 30)]);
+    for mut read in reads(2, 0) {
+        (read.changed_after, read.changed_before) = (None, Some(Nanos(0)));
+        timeline.push_read(read);
+    }
+    let energy = meter.measure(&timeline, window()).energy;
+    assert_eq!(energy.basis.as_deref(), Some("soc"));
+    assert!(close(energy.basis_joules, 80.0), "{energy:?}");
+    assert_eq!(
+        (energy.soc_per_query_joules, energy.ane_per_query_joules),
+        (energy.basis_joules, Some(0.0))
+    );
+    assert!(timeline.covers(meter.members(), Nanos(4_000 * MS)));
+
+    let mut silent = Timeline::default();
+    [0, 1].iter().flat_map(|id| reads(*id, 10)).for_each(|read| silent.push_read(read));
+    let energy = meter.measure(&silent, window()).energy;
+    assert_eq!((energy.basis_joules, energy.soc_per_query_joules), (None, None));
+    assert_eq!(energy.status.as_deref(), Some("no_readings: ane 2"));
 }

@@ -1,0 +1,285 @@
+//! The receiving end of a session: one task that owns the stream, brings it back when it drops, and
+//! puts each reading on this host's monotonic clock and under the ids that the run knows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use energy_proto::{CLIENT_API, Description, Nanos, Reading, monotonic_now, pb};
+use tokio::sync::mpsc;
+use tonic::Streaming;
+
+use super::clock::{Clock, RENEWAL};
+use super::link::{Client, answer, connect, describe};
+use super::sensors::renumbering;
+use super::{MonitorLink, SessionError, Shared};
+use crate::telemetry::Backoff;
+use crate::telemetry::original::{self, Original};
+
+/// A stream that is silent for this long is given up, unless its interval is longer.
+const STALL: Duration = Duration::from_secs(2);
+/// A monitor that is silent for so much longer hangs.
+const HUNG: Duration = Duration::from_secs(5);
+/// Messages of an original monitor by which it is judged.
+const FIRST_MESSAGES: usize = 12;
+/// How long they are waited for once there are two of them, and until there are.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+/// Round trips to an original monitor; the fastest counts.
+const ROUND_TRIPS: usize = 4;
+
+/// How a monitor's messages become readings.
+#[derive(Debug)]
+enum Contract {
+    /// Ours.
+    Energy1(Clock),
+    /// The original's.
+    Original(Box<Original>),
+}
+
+/// What a monitor is, and how its messages become readings.
+async fn introduce(client: &mut Client) -> Result<(Contract, Description), SessionError> {
+    match describe(client).await? {
+        Some(description) => {
+            let clock = Clock::align(client, &description).await?;
+            Ok((Contract::Energy1(clock), description))
+        }
+        None => {
+            let round_trip = health_round_trip(client).await?;
+            let first = first_messages(client).await?;
+            let description = original::description(&first)
+                .ok_or_else(|| SessionError::Refused("it streams nothing".to_owned()))?;
+            let original = Box::new(Original::new(&description, round_trip));
+            Ok((Contract::Original(original), description))
+        }
+    }
+}
+
+/// The fastest round trip to a monitor of whatever contract.
+async fn health_round_trip(client: &mut Client) -> Result<Duration, SessionError> {
+    let mut fastest = Duration::MAX;
+    for _ in 0..ROUND_TRIPS {
+        let sent = Instant::now();
+        answer(client.health(pb::HealthRequest {})).await.map_err(no_monitor)?;
+        fastest = fastest.min(sent.elapsed());
+    }
+    Ok(fastest)
+}
+
+fn no_monitor(status: tonic::Status) -> SessionError {
+    match status.code() {
+        tonic::Code::Unimplemented => SessionError::NoMonitor(status.message().to_owned()),
+        _ => status.into(),
+    }
+}
+
+async fn subscribe(client: &mut Client) -> Result<Streaming<pb::TelemetryReading>, SessionError> {
+    let request = pb::StreamRequest { client_api: CLIENT_API, ..Default::default() };
+    answer(client.stream_telemetry(request)).await.map_err(no_monitor)
+}
+
+/// The first messages of an original monitor: at least two, so that its interval is known.
+async fn first_messages(client: &mut Client) -> Result<Vec<pb::TelemetryReading>, SessionError> {
+    let mut stream = subscribe(client).await?;
+    let mut messages: Vec<pb::TelemetryReading> = Vec::new();
+    let begun = Instant::now();
+    while messages.len() < FIRST_MESSAGES {
+        let wait = if messages.len() < 2 { FIRST_PATIENCE } else { FIRST_WAIT };
+        let left = wait.saturating_sub(begun.elapsed());
+        let Ok(message) = tokio::time::timeout(left, stream.message()).await else { break };
+        let Some(message) = message? else { break };
+        // It sends its last reading again until it has another.
+        if messages.last().is_none_or(|last| last.timestamp_nanos != message.timestamp_nanos) {
+            messages.push(message);
+        }
+    }
+    if messages.len() < 2 {
+        return Err(SessionError::Refused(format!(
+            "it is an original monitor, and sent {} readings within {} s: too few to measure a \
+             query by",
+            messages.len(),
+            FIRST_PATIENCE.as_secs()
+        )));
+    }
+    Ok(messages)
+}
+
+/// The receiving end: one task, which owns everything it changes but the shared store.
+pub(super) struct Receiver {
+    shared: Arc<Shared>,
+    sink: mpsc::Sender<Reading>,
+    contract: Contract,
+    /// The present monitor's sensor id to the one that the run knows, where they differ.
+    ids: HashMap<u32, Option<u32>>,
+    stall: Duration,
+    heard: Instant,
+}
+
+impl Receiver {
+    /// Asks a monitor what it is. What it says goes to `shared`, too.
+    pub(super) async fn open(
+        mut client: Client,
+        shared: &Arc<Shared>,
+        sink: mpsc::Sender<Reading>,
+    ) -> Result<(Self, Description), SessionError> {
+        let (contract, description) = introduce(&mut client).await?;
+        shared.know(description.sensors.clone());
+        shared.connected(client);
+        let receiver = Self {
+            shared: Arc::clone(shared),
+            sink,
+            contract,
+            ids: HashMap::new(),
+            stall: STALL.max(description.interval * 5),
+            heard: Instant::now(),
+        };
+        receiver.note_uncertainty();
+        Ok((receiver, description))
+    }
+
+    /// Receives until it is dropped, or the monitor is gone for good.
+    pub(super) async fn run(mut self, mut link: Box<dyn MonitorLink>) {
+        while let Some(mut client) = self.shared.client() {
+            match self.receive(&mut client).await {
+                Ok(()) => tracing::warn!("the energy monitor ended its stream"),
+                Err(reason) => tracing::warn!("the energy monitor's stream broke: {reason}"),
+            }
+            match self.reconnect(link.as_mut()).await {
+                Ok(client) => self.shared.connected(client),
+                Err(error) => {
+                    tracing::error!("{error}");
+                    return;
+                }
+            }
+            self.shared.count(|stats| stats.reconnects += 1);
+        }
+    }
+
+    async fn reconnect(&mut self, link: &mut dyn MonitorLink) -> Result<Client, SessionError> {
+        let mut delays = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        loop {
+            if self.heard.elapsed() > self.stall + HUNG {
+                link.end_hung().await;
+                self.heard = Instant::now();
+            }
+            match self.try_reconnect(link).await {
+                Err(error) if error.is_final() => return Err(error),
+                Err(error) => tracing::debug!("{error}"),
+                Ok(client) => return Ok(client),
+            }
+            let delay = delays.next().unwrap_or(Duration::from_secs(2));
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    async fn try_reconnect(&mut self, link: &mut dyn MonitorLink) -> Result<Client, SessionError> {
+        let mut client = connect(link).await?;
+        match &mut self.contract {
+            Contract::Energy1(clock) => {
+                let description = describe(&mut client)
+                    .await?
+                    .ok_or_else(|| SessionError::OtherApi(original::SOURCE.to_owned()))?;
+                *clock = Clock::align(&mut client, &description).await?;
+                self.ids = renumbering(&self.shared.sensors(), &description.sensors);
+                self.shared.learn(&description.sensors);
+            }
+            Contract::Original(original) => {
+                if let Some(description) = describe(&mut client).await? {
+                    return Err(SessionError::OtherApi(format!(
+                        "{} instead of the original's contract now",
+                        description.api
+                    )));
+                }
+                original.reconnected(health_round_trip(&mut client).await?);
+            }
+        }
+        self.note_uncertainty();
+        Ok(client)
+    }
+
+    fn note_uncertainty(&self) {
+        let now = match &self.contract {
+            Contract::Energy1(clock) => clock.uncertainty,
+            Contract::Original(original) => original.uncertainty(),
+        };
+        self.shared.count(|stats| stats.clock_uncertainty = stats.clock_uncertainty.max(now));
+    }
+
+    async fn receive(&mut self, client: &mut Client) -> Result<(), SessionError> {
+        let mut stream = subscribe(client).await?;
+        let mut renewal = tokio::time::interval(RENEWAL);
+        renewal.reset();
+        let mut dropped = 0;
+        loop {
+            tokio::select! {
+                message = tokio::time::timeout(self.stall, stream.message()) => {
+                    let Ok(message) = message else {
+                        return Err(SessionError::Silent(self.stall));
+                    };
+                    let arrival = monotonic_now();
+                    let Some(wire) = message? else { return Ok(()) };
+                    self.heard = Instant::now();
+                    let Some(reading) = self.read(wire, arrival)? else { continue };
+                    let lost = reading.dropped.saturating_sub(dropped);
+                    dropped = reading.dropped;
+                    self.keep(reading, lost);
+                }
+                _ = renewal.tick() => self.renew(client).await?,
+            }
+        }
+    }
+
+    /// Looks at a foreign clock again.
+    async fn renew(&mut self, client: &mut Client) -> Result<(), SessionError> {
+        if let Contract::Energy1(clock) = &mut self.contract
+            && clock.foreign
+        {
+            let description = describe(client)
+                .await?
+                .ok_or_else(|| SessionError::Refused("it describes itself no more".to_owned()))?;
+            *clock = Clock::align(client, &description).await?;
+        }
+        self.note_uncertainty();
+        Ok(())
+    }
+
+    /// A message as a reading on our clock and under the ids that the run knows.
+    fn read(
+        &mut self,
+        wire: pb::TelemetryReading,
+        arrival: Nanos,
+    ) -> Result<Option<Reading>, SessionError> {
+        let clock = match &mut self.contract {
+            Contract::Energy1(clock) => *clock,
+            Contract::Original(original) => {
+                let reading = original.read(&wire, arrival);
+                self.note_uncertainty();
+                return Ok(reading);
+            }
+        };
+        let mut reading = Reading::try_from(wire)?;
+        reading.at = clock.ours(reading.at);
+        let ids = &self.ids;
+        reading.sensors.retain_mut(|read| {
+            match ids.get(&read.sensor) {
+                Some(Some(known)) => read.sensor = *known,
+                // The run doesn't know it.
+                Some(None) => return false,
+                None => {}
+            }
+            clock.place(read);
+            true
+        });
+        Ok(Some(reading))
+    }
+
+    fn keep(&self, reading: Reading, lost: u64) {
+        // To the sink first: what the timeline shows can always be written down.
+        let unsaved = u64::from(self.sink.try_send(reading.clone()).is_err());
+        self.shared.push(&reading);
+        self.shared.count(|stats| {
+            stats.readings += 1;
+            stats.dropped += lost + unsaved;
+        });
+    }
+}
