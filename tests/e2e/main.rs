@@ -2,6 +2,8 @@
 mod client;
 mod fake_server;
 mod monitor;
+mod monitor_url;
+mod original;
 mod profile;
 mod python;
 mod real_server;

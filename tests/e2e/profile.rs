@@ -488,6 +488,37 @@ fn a_monitor_killed_in_a_query_is_started_again_and_loses_no_joule() {
 }
 
 #[test]
+fn a_monitor_that_hangs_in_a_query_is_ended_and_started_again() {
+    let model = one_gpu();
+    let place = Place::new(&Hardware::Gpus(&model));
+    let server = server(Flavour::LlamaCpp);
+    let mut command = place.profile("openai", &server.url(), 24, &["--warmup-queries", "0"]);
+    let running = Running::start(&mut command);
+    wait_until("queries are on their way", || server.chats().len() >= 4);
+    let stopped = place.monitors();
+    for pid in &stopped {
+        nix::sys::signal::kill(*pid, Signal::SIGSTOP).unwrap();
+    }
+    let ended = running.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("hangs"), "{}", ended.stderr);
+    assert!(place.monitors().is_empty(), "neither of the two is left");
+    let recorded = Recorded::read(&place.run());
+    assert_eq!(recorded.summary.telemetry.reconnects, 1);
+    let measured = recorded.records.iter().filter(|record| {
+        let request = recorded.request(record.query_index);
+        let truth = model.gpus[0].power.energy(request.start, request.end).0;
+        let energy = &record.metrics.energy_metrics;
+        let Some(upper) = energy.basis_joules_upper else { return false };
+        assert!(energy.basis_joules_lower.unwrap() <= truth && truth <= upper, "{energy:?}");
+        true
+    });
+    assert!(measured.count() >= 6, "before it and after it");
+    let last = &recorded.records[23].metrics.energy_metrics;
+    assert!(last.basis_joules.is_some(), "{last:?}");
+}
+
+#[test]
 fn a_server_that_dies_ends_the_run_with_its_rows_saved() {
     let place = Place::new(&Hardware::None);
     let slow = Behaviour::saying("The answer is (B).")

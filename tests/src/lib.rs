@@ -5,5 +5,7 @@ pub mod fake_nvml;
 pub mod fake_server;
 pub mod llama_server;
 pub mod monitor;
+pub mod original_monitor;
 pub mod profile;
+pub mod scheduled_monitor;
 pub mod sysfs;
