@@ -172,20 +172,20 @@ async fn a_superchips_module_is_a_sensor_of_its_own_and_its_counter_is_nobodys()
     let described = monitor.describe().await;
     let kinds: Vec<_> = described.sensors.iter().map(|sensor| sensor.kind).collect();
     let gpu = SensorKind::Gpu;
-    assert_eq!(kinds, [gpu, gpu, SensorKind::Module, SensorKind::Memory]);
-    let (gpu, module) = (&described.sensors[0], &described.sensors[2]);
+    assert_eq!(kinds, [gpu, SensorKind::Module, gpu, SensorKind::Memory]);
+    let (gpu, module) = (&described.sensors[0], &described.sensors[1]);
     assert!(!gpu.gives("energy") && gpu.gives("power"), "{:?}", gpu.measures);
     assert!(gpu.note.contains("counter is left out"), "{}", gpu.note);
-    assert!(described.sensors[1].gives("energy"), "the other board has no part in it");
-    assert_eq!((module.measures.as_slice(), module.id), (["power".to_owned()].as_slice(), 2));
+    assert!(described.sensors[2].gives("energy"), "the other board has no part in it");
+    assert_eq!((module.measures.as_slice(), module.id), (["power".to_owned()].as_slice(), 1));
     assert!(module.note.contains("contains the CPU"), "{}", module.note);
     assert_eq!(module.uuid, format!("{}/module", gpu.uuid));
     let reading = monitor.readings().await.next().await.unwrap();
     let power = |id| sensor(&reading, id).unwrap().power_watts;
-    assert_eq!((power(0), power(2)), (Some(300.0), Some(480.0)));
+    assert_eq!((power(0), power(1)), (Some(300.0), Some(480.0)));
     assert_eq!(first(&reading).energy_microjoules, None);
     assert_eq!(first(&reading).status(), pb::Status::Ok);
-    assert!(sensor(&reading, 2).unwrap().power_at_nanos.is_some());
+    assert!(sensor(&reading, 1).unwrap().power_at_nanos.is_some());
 }
 
 #[tokio::test]
@@ -295,7 +295,8 @@ async fn a_driver_that_is_asked_too_often_costs_readings_and_never_a_wrong_one()
             }
             assert!(read.power_watts.is_none_or(|power| power >= 90.0), "{read:?}");
         }
-        assert!(seen > 5, "{seen} answers");
+        // It is asked more rarely as soon as it is clear that it doesn't bear more.
+        assert!(seen > 30, "{seen} answers");
     }
 }
 

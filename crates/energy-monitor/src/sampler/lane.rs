@@ -151,6 +151,7 @@ impl Outlet {
 struct Group {
     reader: Reader,
     plan: Plan,
+    patience: Patience,
     due: Nanos,
 }
 
@@ -182,6 +183,38 @@ impl Plan {
             }
         }
     }
+
+    /// Reads more rarely from now on: the driver doesn't bear being asked so often.
+    fn slow_down(&mut self) {
+        *self = Self::Steady(Rhythm::slower_than(self.mean_period()));
+    }
+}
+
+/// Whether a driver that did answer is asked too often for it to answer always. NVIDIA's says that the
+/// figure isn't supported then, or zero.
+#[derive(Debug, Default)]
+struct Patience {
+    has_answered: bool,
+    /// Two for each answer without a figure, one off for each with one.
+    misses: u32,
+}
+
+impl Patience {
+    /// After a few misses that aren't outweighed by answers.
+    fn is_at_its_end(&mut self, readings: &[SensorReading]) -> bool {
+        let has_figure = readings.iter().any(|read| read.energy_microjoules.is_some());
+        self.has_answered |= has_figure;
+        if has_figure {
+            self.misses = self.misses.saturating_sub(1);
+        } else if self.has_answered {
+            self.misses += 2;
+        }
+        let is_at_its_end = self.misses >= 6;
+        if is_at_its_end {
+            self.misses = 0;
+        }
+        is_at_its_end
+    }
 }
 
 impl Run {
@@ -206,12 +239,16 @@ impl Run {
     fn find_out(&mut self, closest: Duration) {
         let began = monotonic_now();
         let rhythm = Rhythm::to_find_out(closest);
+        let mut patience = Patience::default();
         let mut due = began;
         while self.reader.is_finding_out() && monotonic_now().since(began) < FINDING_OUT {
             if !wait_until(due, &self.stopping) {
                 return;
             }
             self.outlet.read(&mut self.reader);
+            if patience.is_at_its_end(&self.outlet.readings) {
+                return;
+            }
             due = rhythm.next(due, monotonic_now(), fastrand::f64());
         }
     }
@@ -231,7 +268,7 @@ impl Run {
                 let plan = tracker(&reader, update, interval, closest)
                     .map_or(Plan::Steady(steady), Plan::Tracking);
                 reader.describe_period(plan.mean_period());
-                Group { reader, plan, due: monotonic_now() }
+                Group { reader, plan, patience: Patience::default(), due: monotonic_now() }
             })
             .collect();
         while let Some(group) = groups.iter_mut().min_by_key(|group| group.due) {
@@ -239,6 +276,10 @@ impl Run {
                 return;
             }
             outlet.read(&mut group.reader);
+            if group.patience.is_at_its_end(&outlet.readings) {
+                group.plan.slow_down();
+                group.reader.describe_period(group.plan.mean_period());
+            }
             group.due = group.plan.next(group.due, &outlet.readings);
         }
     }

@@ -15,6 +15,8 @@ use energy_proto::Nanos;
 const SHARE: f64 = 0.47;
 /// How far a read is moved at random, as a share of the period, either way.
 const DITHER: f64 = 0.1;
+/// A driver that doesn't bear to be asked often is asked at least so often.
+const SLOWEST: Duration = Duration::from_millis(500);
 /// The update period of a sensor that hasn't been seen to move.
 const USUAL_UPDATE: Duration = Duration::from_millis(100);
 
@@ -35,6 +37,11 @@ impl Rhythm {
     /// As fast as is safe, to find out how often the sensors move.
     pub(super) fn to_find_out(closest: Duration) -> Self {
         Self { period: closest.mul_f64(1.0 + DITHER) }
+    }
+
+    /// Half as slow again as this, up to half a second.
+    pub(super) fn slower_than(period: Duration) -> Self {
+        Self { period: (period * 3 / 2).min(SLOWEST.max(period)) }
     }
 
     /// The same with no more than `longest` between two reads: a counter could wrap unseen.

@@ -92,7 +92,8 @@ pub(super) struct ProfileArgs {
     /// token that a monitor asks for is taken from IPW_MONITOR_TOKEN (environment or .env).
     #[arg(long, value_name = "auto|none|PATH|URL", default_value = "auto")]
     monitor: String,
-    /// Sources of the monitor that ipw starts: auto, or a list of nvml, rapl, estimate
+    /// Sources of the monitor that ipw starts: auto, or a list of nvml, rapl, hwmon, apple,
+    /// estimate
     #[arg(long, value_name = "LIST")]
     sources: Option<String>,
     /// The CPU's thermal design power in watts, for the source `estimate`

@@ -63,6 +63,8 @@ pub(super) struct Recorder {
     duration_before: f64,
     telemetry_before: TelemetrySummary,
     committed: Instant,
+    /// Every reading that the final pass may ask for has come.
+    settled: bool,
 }
 
 struct Waiting {
@@ -103,6 +105,7 @@ impl Recorder {
             last_end: anchor.monotonic,
             started: Instant::now(),
             committed: Instant::now(),
+            settled: false,
         };
         write_summary(path, &recorder.summary)?;
         Ok(recorder)
@@ -157,8 +160,23 @@ impl Recorder {
                 self.commit()?;
             }
         }
+        self.settle(&mut tick).await;
         self.commit()?;
         Ok(self.summary)
+    }
+
+    /// Waits until the last request is covered whatever has become known of the clock meanwhile, and
+    /// lets no more become known: the final pass has to find what its bounds ask for.
+    async fn settle(&mut self, tick: &mut tokio::time::Interval) {
+        loop {
+            self.note_clock();
+            let waited = monotonic_now().since(self.last_end);
+            if self.is_covered(self.last_end) || waited >= TAIL {
+                break;
+            }
+            tick.tick().await;
+        }
+        self.settled = true;
     }
 
     /// Measures idle power once the readings that bracket it have come.
@@ -221,17 +239,23 @@ impl Recorder {
         Ok(())
     }
 
+    /// What is not known of a foreign clock may have grown since the start.
+    fn note_clock(&mut self) {
+        let Some(session) = self.session.as_ref().filter(|_| !self.settled) else { return };
+        let uncertainty = session.stats().clock_uncertainty;
+        self.meter.clock_uncertainty = uncertainty;
+        self.summary.segments[self.segment.index as usize].clock_uncertainty_nanos =
+            u64::try_from(uncertainty.as_nanos()).unwrap_or(u64::MAX);
+    }
+
     fn note_telemetry(&mut self) {
-        let Some(session) = &self.session else { return };
+        let Some(session) = self.session.clone() else { return };
         let stats = session.stats();
         let telemetry = &mut self.summary.telemetry;
         telemetry.readings = self.telemetry_before.readings + stats.readings;
         telemetry.reconnects = self.telemetry_before.reconnects + stats.reconnects;
         telemetry.dropped = self.telemetry_before.dropped + stats.dropped;
-        // What is not known of a foreign clock may have grown since the start.
-        self.meter.clock_uncertainty = stats.clock_uncertainty;
-        self.summary.segments[self.segment.index as usize].clock_uncertainty_nanos =
-            u64::try_from(stats.clock_uncertainty.as_nanos()).unwrap_or(u64::MAX);
+        self.note_clock();
         let waiting = self.waiting.front().map(|first| first.window.start);
         let oldest = waiting.map_or(self.last_end, |start| start.min(self.last_end));
         session.forget_before(oldest.before(NEIGHBOURHOOD));

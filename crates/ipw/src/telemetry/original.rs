@@ -48,8 +48,7 @@ enum Told {
 impl Told {
     fn of(field: Option<f64>) -> Self {
         match field {
-            None => Self::Nothing,
-            Some(value) if value == 0.0 => Self::Nothing,
+            None | Some(0.0) => Self::Nothing,
             Some(value) if value.is_finite() && value > 0.0 => Self::Figure(value),
             Some(_) => Self::Unknown,
         }
@@ -214,7 +213,8 @@ fn measures(sensor: u32, messages: &[pb::TelemetryReading]) -> Vec<String> {
             read
         })
         .collect();
-    let shown: [(&str, fn(&SensorReading) -> bool); 5] = [
+    type Shows = fn(&SensorReading) -> bool;
+    let shown: [(&str, Shows); 5] = [
         ("energy", |read| read.energy_microjoules.is_some()),
         ("power", |read| read.power.is_some()),
         ("temperature", |read| read.temperature_celsius.is_some()),
@@ -247,7 +247,8 @@ fn interval(messages: &[pb::TelemetryReading]) -> Duration {
         .collect();
     steps.sort_unstable();
     let middle = steps.get(steps.len() / 2).copied().unwrap_or(0);
-    Duration::from_nanos(u64::try_from(middle).unwrap_or(0))
+    // Nobody asks for a part of a millisecond.
+    Duration::from_millis(u64::try_from(middle).unwrap_or(0).saturating_add(500_000) / 1_000_000)
 }
 
 /// One sum's counter so far.
