@@ -277,6 +277,9 @@ async fn a_counter_that_starts_again_is_a_new_epoch() {
     let reset = sensor(readings.last().unwrap(), 0).unwrap();
     assert_eq!(reset.epoch, 1);
     assert!(reset.energy_microjoules.unwrap() < 1_000_000_000_000);
+    // The read that found it is told until the next one, and so is the value that it found.
+    let found = reset.changed_before_nanos;
+    stream.until(|reading| sensor(reading, 0).unwrap().changed_before_nanos != found).await;
     let after = stream.take(10).await;
     assert!(after.iter().all(|reading| status(reading, 0) == Some(pb::Status::Ok)));
     assert_true_to(&model.gpus[0], 0, &after);

@@ -131,7 +131,8 @@ fn only_the_boards_that_a_process_uses_are_counted() {
         let seconds = record.metrics.latency_metrics.total_query_seconds.unwrap();
         let energy = &record.metrics.energy_metrics;
         let watts = energy.per_query_joules.unwrap() / seconds;
-        assert!((watts - 200.0).abs() < 1.0, "{watts}");
+        // Not 300 W: when each value of the counter appeared is known to some milliseconds.
+        assert!((watts - 200.0).abs() < 15.0, "{watts}");
         assert_eq!(energy.devices.len(), 2, "the other is kept apart");
     }
 

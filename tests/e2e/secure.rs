@@ -285,7 +285,9 @@ fn a_counter_that_is_there_and_may_not_be_read_is_a_warning_with_its_remedy() {
 /// Every mode that a socket was seen with until told to stop.
 fn watch(socket: &Path, stop: &AtomicBool) -> Vec<u32> {
     let mut seen = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
+    let mut stopped = false;
+    // Once more after the end: on a busy machine it may have come to no look before.
+    while !std::mem::replace(&mut stopped, stop.load(Ordering::Relaxed)) {
         if let Ok(metadata) = fs::symlink_metadata(socket) {
             assert!(metadata.file_type().is_socket());
             seen.push(metadata.permissions().mode() & 0o7777);

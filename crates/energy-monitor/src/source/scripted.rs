@@ -49,7 +49,6 @@ pub struct ScriptedSource {
     next: Option<Tick>,
     replay: Replay,
     ended: bool,
-    told_end: bool,
 }
 
 /// What the trace has at the moment.
@@ -87,7 +86,6 @@ impl ScriptedSource {
             ticks: receiver,
             next: None,
             ended: false,
-            told_end: false,
         })
     }
 
@@ -179,11 +177,10 @@ impl ScriptedSource {
         }
     }
 
-    /// Says that nothing more is recorded: at once the first time, and then when `until` has come.
+    /// Says that nothing more is recorded when `until` has come: the last reading is there to be seen for
+    /// as long as any other.
     fn tell_the_end(&mut self, until: Nanos, readings: &mut Vec<SensorReading>) {
-        if std::mem::replace(&mut self.told_end, true) {
-            thread::sleep(until.since(monotonic_now()));
-        }
+        thread::sleep(until.since(monotonic_now()));
         let now = monotonic_now();
         readings.extend((0..).zip(&self.infos).map(|(id, _)| SensorReading {
             epoch: self.replay.epoch_of(id),
