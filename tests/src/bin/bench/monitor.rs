@@ -75,16 +75,17 @@ const CASES: [(Case, &[Figure]); 7] = [
 
 /// Measures everything that is promised of the monitor.
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Finding>> {
-    let window = Duration::from_secs(effort.pick(20, 4));
     let mut cases: Vec<Vec<Watched>> = CASES.iter().map(|_| Vec::new()).collect();
     let mut loops: Vec<Vec<f64>> = Bare::ALL.iter().map(|_| Vec::new()).collect();
     let mut starts = Vec::new();
     for number in 1..=effort.rounds() {
         for ((case, _), rounds) in CASES.iter().zip(&mut cases) {
+            let window = case.window(effort);
             report::progress(&format!("  round {number}: {case}, {} s", window.as_secs()));
             rounds.push(watch::watch(case, window)?);
         }
         for (bare, rounds) in Bare::ALL.iter().zip(&mut loops) {
+            let window = Case::AT_1_MS.window(effort);
             report::progress(&format!("  round {number}: {bare}, {} s", window.as_secs()));
             rounds.push(bare::watch(*bare, window)?);
         }

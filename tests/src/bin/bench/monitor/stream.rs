@@ -130,7 +130,7 @@ fn deadline_errors(ticks: &[Tick], interval: Duration) -> Vec<f64> {
     let interval = interval.as_nanos() as i128;
     let offset = |tick: &Tick| i128::from(tick.composed.0) - i128::from(tick.sequence) * interval;
     let earliest = ticks.iter().map(offset).min().unwrap_or_default();
-    ticks.iter().map(|tick| (offset(tick) - earliest) as f64 * 1e-6).collect()
+    ticks.iter().map(|tick| (offset(tick) - earliest) as f64 / 1e6).collect()
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -15,10 +15,14 @@ use tokio::task::JoinSet;
 
 use super::stream::{self, Received, Window};
 use super::{Host, Transport};
-use crate::machine;
+use crate::{Effort, machine};
 
 /// The monitor spends its first two seconds on finding out how often its sensors move.
 pub(super) const WARM_UP: Duration = Duration::from_secs(3);
+
+/// The monitor keeps the last 1,024 readings for slow subscribers, in buffers that grow when first used:
+/// only when all were used its memory is what it stays.
+const READINGS_UNTIL_BUFFERS_ARE_FULL: u32 = 1_040;
 
 /// What a monitor is put to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,12 @@ impl Case {
     /// Nobody subscribes, over the socket on which every sensor comes every millisecond.
     pub(super) const AT_1_MS: Self =
         Self { interval: Duration::from_millis(1), over: Transport::Unix, ..Self::AT_50_MS };
+
+    /// How long it is watched.
+    pub(super) fn window(&self, effort: Effort) -> Duration {
+        let full = effort.pick(self.interval * READINGS_UNTIL_BUFFERS_ARE_FULL, Duration::ZERO);
+        effort.pick(Duration::from_secs(20), Duration::from_secs(4)).max(full)
+    }
 }
 
 impl fmt::Display for Case {
@@ -151,6 +161,13 @@ impl Drop for Spinners {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_is_long_enough_for_every_buffer_to_be_used() {
+        assert_eq!(Case::AT_1_MS.window(Effort::Full), Duration::from_secs(20));
+        assert_eq!(Case::AT_50_MS.window(Effort::Full), Duration::from_secs(52));
+        assert_eq!(Case::AT_50_MS.window(Effort::Quick), Duration::from_secs(4));
+    }
 
     #[test]
     fn a_case_says_what_sets_it_apart() {
