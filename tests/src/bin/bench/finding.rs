@@ -31,6 +31,35 @@ impl Verdict {
     }
 }
 
+/// What is promised of a figure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Target {
+    /// So much or less.
+    AtMost(f64),
+    /// So much or more.
+    AtLeast(f64),
+    /// Nothing.
+    None,
+}
+
+impl Target {
+    fn verdict(self, value: Option<f64>) -> Verdict {
+        match self {
+            Self::AtMost(most) => Verdict::of(value.is_some_and(|value| value <= most)),
+            Self::AtLeast(least) => Verdict::of(value.is_some_and(|value| value >= least)),
+            Self::None => Verdict::NotJudged,
+        }
+    }
+
+    fn words(self, unit: &str) -> String {
+        match self {
+            Self::AtMost(most) => format!("<= {most} {unit}"),
+            Self::AtLeast(least) => format!(">= {least} {unit}"),
+            Self::None => String::new(),
+        }
+    }
+}
+
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Finding {
@@ -44,13 +73,14 @@ pub(crate) struct Finding {
 impl Finding {
     /// A figure of one value a round: the median counts, and may be `at_most` so much.
     pub(crate) fn median(figure: &str, unit: &str, at_most: Option<f64>, rounds: &[f64]) -> Self {
+        Self::of(figure, unit, at_most.map_or(Target::None, Target::AtMost), rounds)
+    }
+
+    /// A figure of one value a round, whose median is held against the target.
+    pub(crate) fn of(figure: &str, unit: &str, target: Target, rounds: &[f64]) -> Self {
         let over_rounds = summarize(rounds);
-        let verdict = match at_most {
-            None => Verdict::NotJudged,
-            Some(most) => Verdict::of(over_rounds.median.is_some_and(|median| median <= most)),
-        };
-        let target = at_most.map_or(String::new(), |most| format!("<= {most} {unit}"));
-        Self::stated(figure, target, median_and_extremes(&over_rounds, unit), verdict)
+        let verdict = target.verdict(over_rounds.median);
+        Self::stated(figure, target.words(unit), median_and_extremes(&over_rounds, unit), verdict)
     }
 
     /// A figure that is put in the caller's own words.
@@ -120,6 +150,15 @@ mod tests {
         assert!(!median(Some(2.0), &rounds).is_missed());
         assert!(median(Some(1.9), &rounds).is_missed());
         assert_eq!(median(None, &rounds).measured, "2.00 ms (1.00..9.00)");
+    }
+
+    #[test]
+    fn a_target_may_be_the_least_that_is_enough() {
+        let rate = |rounds: &[f64]| Finding::of("x", "/s", Target::AtLeast(995.0), rounds);
+        assert!(!rate(&[900.0, 995.0, 1_000.0]).is_missed());
+        assert!(rate(&[900.0, 994.9, 1_000.0]).is_missed());
+        assert!(rate(&[]).is_missed());
+        assert_eq!(rate(&[995.0]).target, ">= 995 /s");
     }
 
     #[test]

@@ -105,39 +105,32 @@ pub(crate) fn cpu_seconds(process: Pid) -> Result<f64> {
     seconds(clock)
 }
 
-/// CPU time that the calling thread has taken, in seconds.
-pub(crate) fn own_thread_cpu_seconds() -> Result<f64> {
-    seconds(ClockId::CLOCK_THREAD_CPUTIME_ID)
-}
-
 fn seconds(clock: ClockId) -> Result<f64> {
     Ok(Duration::from(clock_gettime(clock)?).as_secs_f64())
 }
 
-/// A process's resident memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Memory {
-    /// Now, in bytes.
-    pub(crate) now: u64,
-    /// The most it ever was, in bytes.
-    pub(crate) peak: u64,
+/// The most of a process that ever was resident, in bytes.
+pub(crate) fn peak_resident(process: Pid) -> Result<u64> {
+    memory(process, "status", "VmHWM:")
 }
 
-impl Memory {
-    pub(crate) fn of(process: Pid) -> Result<Self> {
-        let path = format!("/proc/{process}/status");
-        let text = fs::read_to_string(&path).with_context(|| format!("can't read {path}"))?;
-        Self::parse(&text).with_context(|| format!("{path} doesn't tell the memory"))
-    }
+/// What of a process is resident, counted page by page, in bytes: the kernel's running counts may be
+/// off by dozens of pages for each CPU.
+pub(crate) fn exactly_resident(process: Pid) -> Result<u64> {
+    memory(process, "smaps_rollup", "Rss:")
+}
 
-    fn parse(status: &str) -> Option<Self> {
-        let bytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-            Some(kibibytes * 1024)
-        };
-        Some(Self { now: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
-    }
+fn memory(process: Pid, file: &str, name: &str) -> Result<u64> {
+    let path = format!("/proc/{process}/{file}");
+    let text = fs::read_to_string(&path).with_context(|| format!("can't read {path}"))?;
+    bytes_after(name, &text).with_context(|| format!("{path} doesn't tell the memory"))
+}
+
+/// The figure in the line of a `/proc` file that begins so.
+fn bytes_after(name: &str, text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 #[cfg(test)]
@@ -154,18 +147,18 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_bytes() {
-        let text = "VmPeak:\t  9 kB\nVmHWM:\t    8200 kB\nVmRSS:\t    8000 kB\n";
-        assert_eq!(Memory::parse(text), Some(Memory { now: 8_192_000, peak: 8_396_800 }));
-        assert_eq!(Memory::parse("VmRSS:\t 1 kB\n"), None);
+        let text = "VmPeak:\t  9 kB\nVmHWM:\t    8200 kB\nVmRSS:\t    many kB\n";
+        assert_eq!(bytes_after("VmHWM:", text), Some(8_396_800));
+        assert_eq!(bytes_after("VmRSS:", text), None);
+        assert_eq!(bytes_after("Rss:", text), None);
+        let (exactly, peak) = (exactly_resident(Pid::this()), peak_resident(Pid::this()));
+        assert!(exactly.unwrap() > 100_000 && peak.unwrap() > 100_000);
     }
 
     #[test]
-    fn work_shows_in_the_cpu_time_of_thread_and_process_and_sleep_does_not() {
-        let before = own_thread_cpu_seconds().unwrap();
-        thread::sleep(Duration::from_millis(50));
-        let slept = own_thread_cpu_seconds().unwrap() - before;
-        while own_thread_cpu_seconds().unwrap() - before < 0.05 {}
-        assert!(slept < 0.04, "{slept}");
+    fn work_shows_in_the_cpu_time_of_a_process() {
+        let before = cpu_seconds(Pid::this()).unwrap();
+        while cpu_seconds(Pid::this()).unwrap() - before < 0.05 {}
         assert!(cpu_seconds(Pid::this()).unwrap() >= 0.05);
     }
 }

@@ -35,6 +35,9 @@ struct Args {
     /// Root of llama.cpp's server with one thread, for `disturbance`
     #[arg(long, value_name = "URL")]
     server_url: Option<String>,
+    /// What this program starts itself as, to measure what a loop takes that does next to nothing
+    #[arg(long, hide = true)]
+    bare_loop: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,6 +74,10 @@ impl Effort {
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
+    if let Some(order) = &args.bare_loop {
+        monitor::bare::run(order)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let effort = if args.quick { Effort::Quick } else { Effort::Full };
     let figures =
         if args.figures.is_empty() { Figure::value_variants() } else { args.figures.as_slice() };

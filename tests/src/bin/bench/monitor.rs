@@ -1,181 +1,106 @@
-//! What the monitor costs at its default interval, and how old a reading is when a subscriber has it.
+//! What the monitor costs and how punctual it is: on a host with eight GPUs and two CPU packages, at
+//! 50 ms and at 1 ms, without a subscriber and with 1, 8 and 200.
 //!
-//! One fake GPU, and the host's memory. Start-up is left out: CPU time and delays are those of a
-//! window that begins once every subscriber has had its first readings. A subscriber is a gRPC client
-//! in this program, on one thread with the others, so that what the last of them waits for the others
-//! is in its delay. Delays in milliseconds of the monotonic clock, which both processes share.
+//! A round starts a monitor for each [`Case`] and watches it for one window, which begins when start-up
+//! is long over. Subscribers are gRPC clients in this program. CPU in percent of one core, memory in
+//! bytes, times in milliseconds of the monotonic clock, which both processes share. It doesn't know
+//! what a real driver's calls cost: the GPUs are a fake library's and the packages' counters files in
+//! memory, and what reading those costs alone stands beside the monitor's figures.
 
-use std::process::Command;
-use std::thread;
+pub(crate) mod bare;
+mod endurance;
+mod figures;
+mod host;
+mod start;
+mod stream;
+mod watch;
+
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use e2e::monitor::{Monitor, Readings};
-use energy_proto::{Nanos, monotonic_now, pb};
-use fake_nvml::Model;
-use ipw::analysis::stats::quantile;
-use tokio::task::JoinSet;
+use anyhow::Result;
 
 use crate::finding::Finding;
-use crate::machine::{self, Memory};
 use crate::{Effort, report};
+use bare::Bare;
+use figures::{Figure, findings};
+use host::{Host, Transport};
+use watch::{Case, Watched};
 
-const INTERVAL: Duration = Duration::from_millis(50);
-/// Until streams are open and buffers have their size.
-const SETTLING: Duration = Duration::from_secs(2);
-const SUBSCRIBERS: [usize; 2] = [1, 8];
+/// What is watched, and what of it is shown.
+const CASES: [(Case, &[Figure]); 7] = [
+    (
+        Case { subscribers: 1, ..Case::AT_50_MS },
+        &[Figure::Cpu(Some(0.5)), Figure::Memory(12.0), Figure::FromRead(None)],
+    ),
+    (
+        Case { subscribers: 8, ..Case::AT_50_MS },
+        &[
+            Figure::Cpu(Some(0.8)),
+            Figure::Memory(12.0),
+            Figure::FromRead(Some(1.5)),
+            Figure::FromComposed,
+        ],
+    ),
+    (Case::AT_1_MS, &[Figure::Cpu(Some(3.5)), Figure::Memory(12.0)]),
+    (
+        Case { subscribers: 1, ..Case::AT_1_MS },
+        &[
+            Figure::Cpu(Some(8.0)),
+            Figure::Memory(12.0),
+            Figure::Rate(995.0),
+            Figure::Deadline(0.3),
+            Figure::FromRead(None),
+        ],
+    ),
+    (
+        Case { subscribers: 1, max_delay: Duration::from_millis(10), ..Case::AT_1_MS },
+        &[Figure::Cpu(Some(5.0)), Figure::Memory(12.0)],
+    ),
+    (
+        Case { subscribers: 1, busy: true, ..Case::AT_1_MS },
+        &[Figure::Cpu(None), Figure::Rate(990.0), Figure::Deadline(1.0)],
+    ),
+    (
+        Case { subscribers: 200, ..Case::AT_50_MS },
+        &[
+            Figure::Cpu(Some(10.0)),
+            Figure::Memory(16.0),
+            Figure::FromRead(Some(15.0)),
+            Figure::FromComposed,
+            Figure::Lost,
+            Figure::Rate(19.9),
+        ],
+    ),
+];
 
-/// One watched window.
-struct Round {
-    cpu_pct: f64,
-    /// Of a loop that only sleeps, in the same window.
-    bare_loop_pct: f64,
-    memory: Memory,
-    /// p99 of the delay from the end of the freshest sensor's read, in ms.
-    from_read_ms: f64,
-    /// p99 of the delay from when the monitor composed the reading, in ms.
-    from_composed_ms: f64,
-}
-
-/// What came with one reading, in ms.
-struct Delay {
-    from_read: f64,
-    from_composed: f64,
-}
-
-/// Measures CPU time, memory and delay with one subscriber and with eight.
+/// Measures everything that is promised of the monitor.
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Finding>> {
-    let window = Duration::from_secs(effort.pick(20, 5));
-    let mut rounds = SUBSCRIBERS.map(|_| Vec::new());
+    let mut cases: Vec<Vec<Watched>> = CASES.iter().map(|_| Vec::new()).collect();
+    let mut loops: Vec<Vec<f64>> = Bare::ALL.iter().map(|_| Vec::new()).collect();
+    let mut starts = Vec::new();
     for number in 1..=effort.rounds() {
-        for (subscribers, rounds) in SUBSCRIBERS.iter().zip(&mut rounds) {
-            report::progress(&format!(
-                "  round {number}: {} s with {subscribers} subscriber(s)",
-                window.as_secs()
-            ));
-            rounds.push(watch(*subscribers, window)?);
+        for ((case, _), rounds) in CASES.iter().zip(&mut cases) {
+            let window = case.window(effort);
+            report::progress(&format!("  round {number}: {case}, {} s", window.as_secs()));
+            rounds.push(watch::watch(case, window)?);
         }
+        for (bare, rounds) in Bare::ALL.iter().zip(&mut loops) {
+            let window = Case::AT_1_MS.window(effort);
+            report::progress(&format!("  round {number}: {bare}, {} s", window.as_secs()));
+            rounds.push(bare::watch(*bare, window)?);
+        }
+        report::progress(&format!("  round {number}: a start"));
+        starts.push(start::watch()?);
     }
-    Ok(SUBSCRIBERS
+    let mut all: Vec<Finding> = CASES
         .iter()
-        .zip(&rounds)
-        .flat_map(|(count, rounds)| findings(*count, rounds))
-        .collect())
-}
-
-fn findings(subscribers: usize, rounds: &[Round]) -> Vec<Finding> {
-    let finding = |figure: &str, unit, target, value: fn(&Round) -> f64| {
-        let rounds: Vec<f64> = rounds.iter().map(value).collect();
-        Finding::median(&format!("{figure}, {subscribers} subscribed"), unit, target, &rounds)
-    };
-    vec![
-        finding("monitor: CPU", "% of a core", Some(1.0), |round| round.cpu_pct),
-        finding("  a bare 50 ms loop beside it", "% of a core", None, |round| round.bare_loop_pct),
-        finding("monitor: peak resident memory", "MB", Some(15.0), |round| {
-            megabytes(round.memory.peak)
-        }),
-        finding("  resident at the end", "MB", None, |round| megabytes(round.memory.now)),
-        finding("monitor: p99 from read to receipt", "ms", Some(2.0), |round| round.from_read_ms),
-        finding("  p99 from composed to receipt", "ms", None, |round| round.from_composed_ms),
-    ]
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
-}
-
-fn watch(subscribers: usize, window: Duration) -> Result<Round> {
-    let mut command = Command::new(machine::built("energy-monitor")?);
-    command.args([
-        "--port",
-        "0",
-        "--sources",
-        "nvml",
-        "--exit-with-parent",
-        "--collection-interval-ms",
-    ]);
-    command.arg(INTERVAL.as_millis().to_string());
-    e2e::fake_nvml::load_into(&mut command, &Model::default());
-    let monitor = Monitor::start(&mut command);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(watch_running(&monitor, subscribers, window))
-}
-
-async fn watch_running(monitor: &Monitor, subscribers: usize, window: Duration) -> Result<Round> {
-    let from = monotonic_now() + SETTLING;
-    let until = from + window;
-    let mut receiving = JoinSet::new();
-    for _ in 0..subscribers {
-        receiving.spawn(receive(monitor.readings().await, from, until));
-    }
-    tokio::time::sleep(from.since(monotonic_now())).await;
-    let bare_loop = thread::spawn(move || sleep_until(until));
-    let (began, before) = (monotonic_now(), machine::cpu_seconds(monitor.pid())?);
-    tokio::time::sleep(until.since(monotonic_now())).await;
-    let after = machine::cpu_seconds(monitor.pid())?;
-    let lasted = monotonic_now().since(began).as_secs_f64();
-    let delays: Vec<Delay> = receiving.join_all().await.into_iter().flatten().collect();
-    let bare_loop = bare_loop.join().map_err(|_| anyhow!("the bare loop panicked"))??;
-    Ok(Round {
-        cpu_pct: (after - before) / lasted * 100.0,
-        bare_loop_pct: bare_loop / lasted * 100.0,
-        memory: Memory::of(monitor.pid())?,
-        from_read_ms: p99(delays.iter().map(|delay| delay.from_read))?,
-        from_composed_ms: p99(delays.iter().map(|delay| delay.from_composed))?,
-    })
-}
-
-/// Takes readings until the window is over; the delays of those that came within it.
-async fn receive(mut readings: Readings, from: Nanos, until: Nanos) -> Vec<Delay> {
-    let mut delays = Vec::new();
-    while let Some(reading) = readings.next().await {
-        let now = monotonic_now();
-        if now >= until {
-            break;
-        }
-        if now >= from {
-            delays.extend(delay(&reading, now));
-        }
-    }
-    delays
-}
-
-/// `None` before any sensor has answered.
-fn delay(reading: &pb::TelemetryReading, now: Nanos) -> Option<Delay> {
-    let freshest = reading.sensors.iter().map(|sensor| sensor.read_end_nanos).max()?;
-    let since = |nanos| now.since(Nanos(nanos)).as_secs_f64() * 1e3;
-    Some(Delay { from_read: since(freshest), from_composed: since(reading.monotonic_nanos) })
-}
-
-/// What a program costs that does nothing but wake up: its thread's CPU seconds.
-fn sleep_until(until: Nanos) -> Result<f64> {
-    let before = machine::own_thread_cpu_seconds()?;
-    while monotonic_now() < until {
-        thread::sleep(INTERVAL);
-    }
-    Ok(machine::own_thread_cpu_seconds()? - before)
-}
-
-fn p99(delays: impl Iterator<Item = f64>) -> Result<f64> {
-    let mut delays: Vec<f64> = delays.collect();
-    delays.sort_by(f64::total_cmp);
-    quantile(&delays, 0.99).context("no reading came")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reading_is_as_old_as_its_freshest_read() {
-        let sensor = |read_end_nanos| pb::SensorReading { read_end_nanos, ..Default::default() };
-        let reading = pb::TelemetryReading {
-            sensors: vec![sensor(1_000_000), sensor(3_000_000)],
-            monotonic_nanos: 3_500_000,
-            ..Default::default()
-        };
-        let found = delay(&reading, Nanos(4_000_000)).unwrap();
-        assert_eq!((found.from_read, found.from_composed), (1.0, 0.5));
-        assert!(delay(&pb::TelemetryReading::default(), Nanos(1)).is_none());
-    }
+        .zip(&cases)
+        .flat_map(|((case, figures), rounds)| findings(case, figures, rounds))
+        .collect();
+    all.extend(Bare::ALL.iter().zip(&loops).map(|(bare, rounds)| {
+        Finding::median(&format!("  for scale: {bare}"), "% of a core", None, rounds)
+    }));
+    all.extend(start::findings(&starts));
+    all.extend(endurance::measure(effort)?);
+    Ok(all)
 }
