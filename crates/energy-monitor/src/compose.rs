@@ -57,6 +57,11 @@ pub struct Composed<'a>(&'a pb::TelemetryReading);
 impl Composed<'_> {
     /// Appends it, encoded.
     pub fn encode_into(&self, buffer: &mut Vec<u8>) {
+        // Little more than is needed, since there are a thousand such buffers: numbers grow.
+        let needed = self.0.encoded_len();
+        if buffer.capacity() - buffer.len() < needed {
+            buffer.reserve_exact(needed + needed / 8);
+        }
         self.0.encode(buffer).expect("a vector has room");
     }
 }

@@ -2,6 +2,7 @@
 //! subscriber that is too slow loses the oldest readings and is told how many; it costs the sampler
 //! nothing, which neither waits for anybody nor, once each buffer was used, allocates.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,6 +31,9 @@ struct Ring {
     last_tick: AtomicU64,
     closed: AtomicBool,
     subscribers: AtomicU64,
+    /// Subscribers that wait for news. One that rests for a while doesn't.
+    waiting: AtomicU64,
+    arrived: Notify,
     news: Notify,
 }
 
@@ -52,6 +56,8 @@ pub fn channel() -> (Publisher, Hub) {
         last_tick: AtomicU64::new(0),
         closed: AtomicBool::new(false),
         subscribers: AtomicU64::new(0),
+        waiting: AtomicU64::new(0),
+        arrived: Notify::new(),
         news: Notify::new(),
     });
     (Publisher(Arc::clone(&ring)), Hub(ring))
@@ -81,15 +87,18 @@ impl Publisher {
             slot.message.clear();
             encode(&mut slot.message);
         }
-        self.0.published.store(number + 1, Ordering::Release);
-        self.0.news.notify_waiters();
+        // Who waits is counted before it looks at this number: one of both sees the other.
+        self.0.published.store(number + 1, Ordering::SeqCst);
+        if self.0.waiting.load(Ordering::SeqCst) > 0 {
+            self.0.arrived.notify_one();
+        }
     }
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        self.0.closed.store(true, Ordering::Release);
-        self.0.news.notify_waiters();
+        self.0.closed.store(true, Ordering::SeqCst);
+        self.0.arrived.notify_one();
     }
 }
 
@@ -114,6 +123,18 @@ impl Hub {
         self.0.subscribers.fetch_add(1, Ordering::Relaxed);
         let next = self.0.published.load(Ordering::Acquire);
         Some(Subscriber { ring: Arc::clone(&self.0), next })
+    }
+
+    /// Passes news on to all who wait for them, until the sampler stops: to be run where they are. To
+    /// wake each of them from the sampler's thread would cost it a system call each.
+    pub async fn forward(self) {
+        loop {
+            self.0.arrived.notified().await;
+            self.0.news.notify_waiters();
+            if self.0.closed.load(Ordering::SeqCst) {
+                return;
+            }
+        }
     }
 
     /// Whether a tick was made within `limit` before `now`.
@@ -183,13 +204,32 @@ impl Subscriber {
         }
     }
 
-    /// Waits until there is something to find.
+    /// Waits until there is something to find. [`Hub::forward`] has to run.
     pub async fn news(&self) {
-        let news = self.ring.news.notified();
-        let published = self.ring.published.load(Ordering::Acquire);
-        if self.next == published && !self.ring.closed.load(Ordering::Acquire) {
+        let ring = &*self.ring;
+        let mut news = pin!(ring.news.notified());
+        news.as_mut().enable();
+        let _waiting = Waiting::one_more(&ring.waiting);
+        let published = ring.published.load(Ordering::SeqCst);
+        if self.next == published && !ring.closed.load(Ordering::SeqCst) {
             news.await;
         }
+    }
+}
+
+/// Counts one who waits, for as long as it lives.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn one_more(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -253,6 +293,7 @@ mod tests {
     #[tokio::test]
     async fn when_the_sampler_is_gone_streams_end_after_the_last_reading_and_no_new_one_begins() {
         let (publisher, hub) = channel();
+        let forwarding = tokio::spawn(hub.clone().forward());
         let mut subscriber = hub.subscribe().unwrap();
         publish(&publisher, 1);
         drop(publisher);
@@ -260,6 +301,38 @@ mod tests {
         assert_eq!(take(&mut subscriber).0, Found::Reading { tick: 1 });
         assert_eq!(take(&mut subscriber).0, Found::End);
         assert!(hub.subscribe().is_none());
+        forwarding.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn all_who_wait_are_woken_by_a_sampler_on_another_thread() {
+        let (publisher, hub) = channel();
+        tokio::spawn(hub.clone().forward());
+        let waiters: Vec<_> = (0..20)
+            .map(|_| {
+                let mut subscriber = hub.subscribe().unwrap();
+                tokio::spawn(async move {
+                    let mut ticks = Vec::new();
+                    loop {
+                        match take(&mut subscriber).0 {
+                            Found::Reading { tick } => ticks.push(tick),
+                            Found::Nothing => subscriber.news().await,
+                            Found::End | Found::Lost(_) => return ticks,
+                        }
+                    }
+                })
+            })
+            .collect();
+        let sampler = std::thread::spawn(move || {
+            for tick in 0..200 {
+                publish(&publisher, tick);
+                std::thread::sleep(Duration::from_micros(tick % 3 * 100));
+            }
+        });
+        for waiter in waiters {
+            assert_eq!(waiter.await.unwrap(), (0..200).collect::<Vec<u64>>());
+        }
+        sampler.join().unwrap();
     }
 
     #[tokio::test]

@@ -7,8 +7,8 @@
 //! stale and delays nothing.
 //!
 //! A counter behind a driver is read on a schedule of its own, set by the rhythm in which it is found
-//! to move: around each update where there is one counter ([`tracker`]), else incommensurate with it
-//! ([`rhythm`]).
+//! to move: around each update where there is one counter (`tracker`), else incommensurate with it
+//! (`rhythm`).
 
 mod board;
 mod lane;

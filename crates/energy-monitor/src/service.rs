@@ -66,6 +66,7 @@ pub async fn serve(
     tls: Option<&Tls>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let forwarding = tokio::spawn(monitor.hub.clone().forward());
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<EnergyMonitorServer<Monitor>>().await;
     let reflection = || {
@@ -96,6 +97,7 @@ pub async fn serve(
             router.serve_with_incoming_shutdown(incoming, stop).await?;
         }
     }
+    forwarding.abort();
     Ok(())
 }
 

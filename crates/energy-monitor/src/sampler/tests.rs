@@ -1,3 +1,5 @@
+//! The sampler's threads on sources that count their reads and hang when they are told to.
+
 use super::*;
 use crate::compose::Composer;
 use crate::hub::{self, Found, Subscriber};

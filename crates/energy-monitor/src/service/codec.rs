@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes};
 use energy_proto::pb;
 use tonic::Status;
-use tonic::codec::{Codec, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
 use tonic_prost::{ProstCodec, ProstDecoder};
 
 /// Decodes requests as usual; passes on encoded readings as they are.
@@ -32,6 +32,11 @@ pub struct Verbatim;
 impl Encoder for Verbatim {
     type Item = Bytes;
     type Error = Status;
+
+    fn buffer_settings(&self) -> BufferSettings {
+        // Each subscriber has such a buffer: as large as a reading of a large host.
+        BufferSettings::new(2 << 10, 32 << 10)
+    }
 
     fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         buffer.put(message);

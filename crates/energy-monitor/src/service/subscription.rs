@@ -68,7 +68,8 @@ impl Order {
             let ticks = (self.every - 1 - last % self.every) as f64 - 0.5;
             self.interval.mul_f64(ticks.max(0.0))
         });
-        until_due.max(self.max_delay)
+        // The timer rounds up to whole milliseconds, and the delay is a limit.
+        until_due.max(self.max_delay.saturating_sub(Duration::from_millis(1)))
     }
 }
 
