@@ -179,11 +179,12 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Whether every subscriber has a right to CPU counters as fine as they are read: who may open
-    /// the socket, or has the token. See [`crate::platypus`].
+    /// In what detail subscribers see CPUs: as they are read for those who may open the socket, or have
+    /// the token. See [`crate::platypus`].
     #[must_use]
-    pub fn may_see_fine_cpu(&self) -> bool {
-        matches!(self.endpoint, Endpoint::Unix(_)) || self.token_file.is_some()
+    pub fn stream_detail(&self) -> CpuDetail {
+        let is_trusted = matches!(self.endpoint, Endpoint::Unix(_)) || self.token_file.is_some();
+        if is_trusted { CpuDetail::Fine } else { CpuDetail::Coarse }
     }
 
     /// The same for readers of metrics, which are on TCP even beside a Unix socket.
@@ -354,9 +355,9 @@ mod tests {
     #[test]
     fn fine_cpu_readings_are_for_those_with_the_socket_or_the_token() {
         let config = |arguments: &[&str]| config(arguments).unwrap();
-        assert!(!config(&[]).may_see_fine_cpu());
-        assert!(config(&["--uds", "/s"]).may_see_fine_cpu());
-        assert!(config(&["--token-file", "t"]).may_see_fine_cpu());
+        assert_eq!(config(&[]).stream_detail(), CpuDetail::Coarse);
+        assert_eq!(config(&["--uds", "/s"]).stream_detail(), CpuDetail::Fine);
+        assert_eq!(config(&["--token-file", "t"]).stream_detail(), CpuDetail::Fine);
         assert_eq!(config(&["--uds", "/s"]).metrics_detail(), CpuDetail::Coarse);
         assert_eq!(config(&["--token-file", "t"]).metrics_detail(), CpuDetail::Fine);
     }

@@ -16,7 +16,9 @@ use serde::Serialize;
 use crate::compose::Composer;
 use crate::config::{Config, DescribeFormat};
 use crate::discover::{Discovery, discover};
-use crate::sampler::{Outlets, Sampler, Sensors, Variant};
+use crate::metrics::CpuDetail;
+use crate::sampler::{Outlets, Sampler, Sensors};
+use crate::source::Children;
 use crate::{host, hub};
 
 /// A driver that doesn't answer at all is waited for no longer.
@@ -52,6 +54,7 @@ pub fn description(
 /// # Errors
 /// If a source that was asked for can't be used, or standard output is closed.
 pub fn print(config: &Config, format: DescribeFormat) -> anyhow::Result<()> {
+    let _children = Children;
     let system_info = host::system_info(&config.probe.proc_root);
     let mut found = discover(&config.probe, &system_info.host_name)?;
     found.sensors = watched(&mut found, config.interval)?;
@@ -67,7 +70,7 @@ fn watched(found: &mut Discovery, interval: Duration) -> anyhow::Result<Vec<Sens
     let sensors = Sensors::new(found.sensors.clone());
     let composer = Composer::new(0, found.platform, ClockAnchor::now(), &found.sensors);
     let (publisher, _hub) = hub::channel();
-    let outlets = Outlets::new(Variant { composer, publisher }, None, &found.sensors);
+    let outlets = Outlets::new(composer, publisher, CpuDetail::Coarse, &found.sensors);
     let lanes = std::mem::take(&mut found.lanes);
     let sampler = Sampler::start(lanes, &sensors, interval, outlets)
         .context("cannot start the sampling threads")?;

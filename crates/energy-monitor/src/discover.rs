@@ -2,6 +2,8 @@
 //!
 //! It asks each source once, when the monitor starts; a device that comes later isn't seen.
 
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::Duration;
 
 use energy_proto::{GpuInfo, SensorInfo, SensorKind, SkippedSource, Status};
@@ -17,6 +19,10 @@ use crate::source::rapl_perf::PerfSource;
 use crate::source::rapl_powercap::PowercapSource;
 use crate::source::scripted::ScriptedSource;
 use crate::source::{Pace, Source, Unavailable};
+
+/// How long a driver has to open its devices. Without its persistence mode NVIDIA's initialises each
+/// board first, which takes seconds.
+const OPENING: Duration = Duration::from_secs(15);
 
 /// The quickest counters of GPUs move every 10 ms; more reads than this tell nothing, and make some
 /// consumer cards lose energy.
@@ -135,7 +141,8 @@ impl<'a> Search<'a> {
     }
 
     fn nvml(&mut self, probe: &Probe) {
-        match NvmlSource::open(probe.nvml_library.as_deref()) {
+        let library = probe.nvml_library.clone();
+        match in_time("nvml", OPENING, move || NvmlSource::open(library.as_deref())) {
             Ok(source) => {
                 self.gpu_info = source.first_gpu();
                 for gpu in source.each() {
@@ -148,7 +155,8 @@ impl<'a> Search<'a> {
     }
 
     fn hwmon(&mut self, probe: &Probe) {
-        match HwmonSource::open(&probe.sysfs_root) {
+        let sysfs_root = probe.sysfs_root.clone();
+        match in_time("hwmon", OPENING, move || HwmonSource::open(&sysfs_root)) {
             Ok(source) => {
                 for left_out in source.left_out() {
                     self.skip("hwmon", left_out.clone());
@@ -284,6 +292,28 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Opens a source whose driver may hang, on a thread of its own, which is left behind if it does.
+fn in_time<T: Send + 'static>(
+    name: &'static str,
+    limit: Duration,
+    open: impl FnOnce() -> Result<T, Unavailable> + Send + 'static,
+) -> Result<T, Unavailable> {
+    let (sender, opened) = sync_channel(1);
+    let opening = thread::Builder::new().name(format!("open {name}")).spawn(move || {
+        // An error means that nobody waits any more.
+        let _ = sender.send(open());
+    });
+    if let Err(error) = opening {
+        return Err(Unavailable::new(format!("no thread to open it: {error}"), ""));
+    }
+    opened.recv_timeout(limit).unwrap_or_else(|_| {
+        Err(Unavailable::new(
+            format!("its driver has not answered for {} s", limit.as_secs()),
+            "see the kernel's log; for NVIDIA, `nvidia-smi` shows whether the driver hangs. Start the monitor again when it answers",
+        ))
+    })
+}
+
 /// Whether a source's own name belongs to a name of the command line: `rapl_perf` to `rapl`.
 fn is_of(source: &str, name: SourceName) -> bool {
     source.split('_').next() == Some(name.as_str())
@@ -369,6 +399,16 @@ mod tests {
         );
         let skipped: Vec<_> = found.skipped.iter().map(|skipped| skipped.source.as_str()).collect();
         assert_eq!(skipped, ["nvml", "rapl_perf", "rapl_powercap", "hwmon", "apple", "estimate"]);
+    }
+
+    #[test]
+    fn a_driver_that_hangs_while_it_opens_costs_only_its_own_source() {
+        let hung = in_time("test", Duration::from_millis(5), || {
+            thread::sleep(Duration::from_secs(5));
+            Ok(())
+        });
+        assert!(hung.unwrap_err().reason.contains("has not answered"));
+        assert_eq!(in_time("test", Duration::from_secs(5), || Ok(7)), Ok(7));
     }
 
     #[test]

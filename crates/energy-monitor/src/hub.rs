@@ -99,6 +99,8 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         self.0.closed.store(true, Ordering::SeqCst);
         self.0.arrived.notify_one();
+        // Whoever passes news on may have stopped already.
+        self.0.news.notify_waiters();
     }
 }
 

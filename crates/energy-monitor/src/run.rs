@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use energy_proto::{API, ClockAnchor, SensorInfo, SkippedSource, Status};
 use futures_util::future::{self, FutureExt};
 use serde::Serialize;
@@ -24,13 +24,14 @@ use crate::listen::{Listener, bind_metrics};
 use crate::metrics::exposition::Vitals;
 use crate::metrics::http::{self, Exporter};
 use crate::metrics::{Accounts, SharedAccounts};
-use crate::sampler::{Outlets, Sampler, Sensors, Variant, stale_after};
+use crate::sampler::{Outlets, Sampler, Sensors, stale_after};
 use crate::scheduling::be_punctual;
 use crate::service::{self, Monitor};
 use crate::shutdown::Shutdown;
+use crate::source::Children;
 use crate::tls::Tls;
 use crate::token::Access;
-use crate::{describe, host, hub, platypus};
+use crate::{describe, host, hub};
 
 /// How long subscribers have to take the end of their streams.
 const GRACE: Duration = Duration::from_millis(300);
@@ -50,6 +51,7 @@ pub fn serve(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn serve_until_stopped(config: &Config) -> anyhow::Result<()> {
+    let _children = Children;
     let mut shutdown = Shutdown::listen(config.exit_with_parent).context("cannot catch signals")?;
     let listener = Listener::bind(&config.endpoint).await?;
     let address = listener.address().context("cannot tell the port that was taken")?;
@@ -65,6 +67,7 @@ async fn serve_until_stopped(config: &Config) -> anyhow::Result<()> {
     let Sampling { sampler, monitor, hub, sensors, accounts } = start_sampling(config, found)?;
 
     let stopping = CancellationToken::new();
+    let news = hub.clone().forward();
     let stopped = stopping.clone().cancelled_owned();
     let count = sensors.now().len();
     let Doors { access, tls, metrics } = doors;
@@ -98,13 +101,12 @@ async fn serve_until_stopped(config: &Config) -> anyhow::Result<()> {
     announce(&address, metrics_address, count).context("cannot write to standard output")?;
     tokio::select! {
         ended = &mut serving => return ended.context("the server failed"),
+        () = news => bail!("the sampling thread has ended: see the log"),
         reason = shutdown.requested() => info!(%reason, "stopping"),
     }
 
     stopping.cancel();
     sampler.stop();
-    // A thread that waits for a sample isn't waited for, and its child must not stay.
-    crate::source::apple::end_children();
     match timeout(GRACE, serving).await {
         Ok(ended) => ended.context("the server failed"),
         Err(_) => {
@@ -173,20 +175,16 @@ fn start_sampling(config: &Config, found: Discovery) -> anyhow::Result<Sampling>
     let instance = fastrand::u64(1..);
     let system_info = host::system_info(&config.probe.proc_root);
     let description = describe::description(&found, system_info, instance, config.interval);
-    let variant = || {
-        let composer = Composer::new(instance, found.platform, ClockAnchor::now(), &found.sensors);
-        let (publisher, hub) = hub::channel();
-        (Variant { composer, publisher }, hub)
+    let composer = Composer::new(instance, found.platform, ClockAnchor::now(), &found.sensors);
+    let (publisher, hub) = hub::channel();
+    let outlets = Outlets::new(composer, publisher, config.stream_detail(), &found.sensors);
+    let detail = config.metrics_detail();
+    let book = || Arc::new(SharedAccounts::new(Accounts::of(&found.sensors, detail)));
+    let accounts = config.metrics.map(|_| book());
+    let outlets = match &accounts {
+        Some(accounts) => outlets.with_accounts(Arc::clone(accounts), detail),
+        None => outlets,
     };
-    let (fine, fine_hub) = variant();
-    let (coarse, coarse_hub) = (config.interval < platypus::CLOSEST).then(variant).unzip();
-    let hub = match coarse_hub {
-        Some(coarse_hub) if !config.may_see_fine_cpu() => coarse_hub,
-        _ => fine_hub,
-    };
-    let book = || Accounts::of(&found.sensors, config.metrics_detail());
-    let accounts = config.metrics.map(|_| Arc::new(SharedAccounts::new(book())));
-    let outlets = Outlets::new(fine, coarse, &found.sensors).with_accounts(accounts.clone());
     let sensors = Sensors::new(found.sensors);
     let sampler = Sampler::start(found.lanes, &sensors, config.interval, outlets)
         .context("cannot start the sampling threads")?;

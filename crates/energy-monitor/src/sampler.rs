@@ -31,8 +31,8 @@ use crate::discover::Lane;
 use crate::source::Pace;
 
 use lane::LaneThread;
+pub use tick::Outlets;
 use tick::Tick;
-pub use tick::{Outlets, Variant};
 
 /// How long a thread has to end by itself: those that hang in a driver are left behind.
 const GRACE: Duration = Duration::from_millis(200);

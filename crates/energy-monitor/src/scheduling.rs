@@ -26,8 +26,13 @@ pub fn be_punctual() {
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "no library wraps sched_setattr for the fair scheduler")]
 fn ask_for_slice(slice: Duration) -> std::io::Result<()> {
-    // Whatever niceness the user gave stays: the call sets it too.
+    // Who gave this program another policy, such as real time, knows better.
     // SAFETY: no pointer is passed; thread 0 is the calling one.
+    if unsafe { libc::sched_getscheduler(0) } != libc::SCHED_OTHER {
+        return Ok(());
+    }
+    // Whatever niceness the user gave stays: the call sets it too.
+    // SAFETY: as above.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     let attributes = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,

@@ -7,15 +7,19 @@ mod subscription;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use energy_proto::{ClockAnchor, Description, FILE_DESCRIPTOR_SET, monotonic_now, pb};
+use tokio::time::sleep;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::hub::Hub;
 use crate::listen::Listener;
@@ -38,6 +42,14 @@ mod generated {
     tonic::include_proto!("energy.EnergyMonitor");
 }
 
+/// Streams at a time: of all subscribers, and of one connection.
+const MOST_SUBSCRIBERS: u64 = 1_000;
+const MOST_STREAMS: u32 = 100;
+/// A connection that is silent for so long is asked for a sign of life, and has as long to give it.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How often the standard health service is told.
+const HEALTH_PERIOD: Duration = Duration::from_secs(1);
+
 /// What subscribers may ask of this monitor.
 #[derive(Debug, Clone)]
 pub struct Monitor {
@@ -53,6 +65,10 @@ impl Monitor {
     pub fn new(hub: Hub, description: Description, sensors: Sensors) -> Self {
         Self { hub, description, sensors }
     }
+
+    fn is_sampling(&self) -> bool {
+        self.hub.is_sampling(monotonic_now(), stale_after(self.description.interval))
+    }
 }
 
 /// Serves until `stop` is ready and every stream has ended.
@@ -66,15 +82,18 @@ pub async fn serve(
     tls: Option<&Tls>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let forwarding = tokio::spawn(monitor.hub.clone().forward());
     let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_serving::<EnergyMonitorServer<Monitor>>().await;
+    let reporting = tokio::spawn(report_health(reporter, monitor.clone()));
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let mut server = Server::builder();
+    let mut server = Server::builder()
+        .max_concurrent_streams(MOST_STREAMS)
+        // A subscriber whose host is gone is found out.
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE));
     if let Some(tls) = tls {
         server = server.tls_config(secure::tls_config(tls))?;
     }
@@ -97,8 +116,19 @@ pub async fn serve(
             router.serve_with_incoming_shutdown(incoming, stop).await?;
         }
     }
-    forwarding.abort();
+    reporting.abort();
     Ok(())
+}
+
+/// Tells `grpc.health.v1` whether the monitor samples.
+async fn report_health(reporter: HealthReporter, monitor: Monitor) {
+    loop {
+        let status =
+            if monitor.is_sampling() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        reporter.set_service_status("", status).await;
+        reporter.set_service_status("energy.EnergyMonitor", status).await;
+        sleep(HEALTH_PERIOD).await;
+    }
 }
 
 #[tonic::async_trait]
@@ -109,9 +139,8 @@ impl EnergyMonitor for Monitor {
         &self,
         _request: Request<pb::HealthRequest>,
     ) -> Result<Response<pb::HealthResponse>, Status> {
-        let limit = stale_after(self.description.interval);
         Ok(Response::new(pb::HealthResponse {
-            healthy: self.hub.is_sampling(monotonic_now(), limit),
+            healthy: self.is_sampling(),
             platform: self.description.platform.clone(),
         }))
     }
@@ -122,6 +151,11 @@ impl EnergyMonitor for Monitor {
     ) -> Result<Response<Self::StreamTelemetryStream>, Status> {
         let order = Order::check(&request.into_inner(), self.description.interval)
             .map_err(Status::invalid_argument)?;
+        if self.hub.subscribers() >= MOST_SUBSCRIBERS {
+            return Err(Status::resource_exhausted(format!(
+                "this monitor serves at most {MOST_SUBSCRIBERS} streams at a time"
+            )));
+        }
         let subscriber =
             self.hub.subscribe().ok_or_else(|| Status::unavailable("the monitor is stopping"))?;
         let identity = Identity::of(&self.description);

@@ -47,6 +47,16 @@ pub trait Source: Send {
     fn read(&mut self, readings: &mut Vec<SensorReading>);
 }
 
+/// Programs that sources have started. They end when this is dropped, whatever their threads wait for.
+#[derive(Debug)]
+pub struct Children;
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        apple::end_children();
+    }
+}
+
 /// Why a source can't be used here, and what would make it usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}{}{remedy}", if remedy.is_empty() { "" } else { ": " })]
@@ -65,7 +75,7 @@ impl Unavailable {
         Self { denied: true, ..Self::new(reason, remedy) }
     }
 
-    fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { reason: reason.into(), remedy: remedy.into(), denied: false }
     }
 }

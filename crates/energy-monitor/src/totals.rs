@@ -58,6 +58,7 @@ struct Group {
 #[derive(Debug)]
 struct Member {
     sensor: u32,
+    gives_power: bool,
     first: Option<Point>,
     last: Option<Point>,
     continuous: bool,
@@ -99,7 +100,7 @@ impl Totals {
         }
         let gpus = &self.gpus;
         Sums {
-            gpu_power: gpus.sum(|gpu| gpu.now?.power.map(|power| power.0)).map(Watts),
+            gpu_power: gpus.sum(|gpu| Some(gpu.shown_power()?.0)).map(Watts),
             gpu_energy: gpus.energy(),
             gpu_temperature_celsius: gpus.fold(f64::max, |gpu| gpu.now?.temperature_celsius),
             gpu_memory_used_mib: gpus.sum(|gpu| mib(gpu.now?.memory_used_bytes)),
@@ -163,7 +164,15 @@ impl Group {
 
 impl Member {
     fn of(info: &SensorInfo) -> Self {
-        Self { sensor: info.id, first: None, last: None, continuous: true, power: None, now: None }
+        Self {
+            sensor: info.id,
+            gives_power: info.gives("power"),
+            first: None,
+            last: None,
+            continuous: true,
+            power: None,
+            now: None,
+        }
     }
 
     fn observe(&mut self, reading: Option<&SensorReading>) {
@@ -189,6 +198,11 @@ impl Member {
             .or_else(|| same_epoch.and_then(|last| point.mean_power_since(last)));
         self.first.get_or_insert(point);
         self.last = Some(point);
+    }
+
+    /// The power that it shows; that of its counter if it shows none by itself.
+    fn shown_power(&self) -> Option<Watts> {
+        if self.gives_power { self.now?.power } else { self.power }
     }
 
     /// Energy since the first read, if there is a value now and nothing was lost between.
@@ -246,6 +260,18 @@ mod tests {
         assert_eq!(sums.gpu_power, None);
         let sums = totals.observe(&[gpu(0, Some(100.0), 40.0)]);
         assert_eq!((sums.gpu_power, sums.gpu_energy), (None, None));
+    }
+
+    #[test]
+    fn a_gpu_that_gives_energy_alone_has_the_power_of_its_counter() {
+        let mut totals = Totals::over(&[info(0, SensorKind::Gpu)]);
+        totals.observe(&[reading(0, 0, 10)]);
+        assert_eq!(totals.observe(&[reading(0, 500, 60)]).gpu_power, Some(Watts(100.0)));
+        let mut with_power = info(0, SensorKind::Gpu);
+        with_power.measures.push("power".to_owned());
+        let mut totals = Totals::over(&[with_power]);
+        totals.observe(&[reading(0, 0, 10)]);
+        assert_eq!(totals.observe(&[reading(0, 500, 60)]).gpu_power, None, "it failed just now");
     }
 
     #[test]

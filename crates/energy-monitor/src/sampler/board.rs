@@ -11,6 +11,8 @@ use energy_proto::{Nanos, SensorReading, Status};
 #[derive(Debug)]
 pub(super) struct Board {
     latest: Vec<Option<SensorReading>>,
+    /// How old each read may be before its figures are withheld.
+    allowed_ages: Vec<Duration>,
     /// The epoch that subscribers know of each sensor.
     told_epochs: Vec<Option<u32>>,
     stale_after: Duration,
@@ -25,6 +27,7 @@ impl Board {
     pub(super) fn new(sensors: usize, stale_after: Duration, now: Nanos) -> Self {
         Self {
             latest: vec![None; sensors],
+            allowed_ages: vec![stale_after; sensors],
             told_epochs: vec![None; sensors],
             stale_after,
             since: now,
@@ -33,10 +36,15 @@ impl Board {
         }
     }
 
-    pub(super) fn put(&mut self, readings: &[SensorReading]) {
+    /// Takes reads, which may be of this age.
+    pub(super) fn put(&mut self, readings: &[SensorReading], allowed_age: Duration) {
         for reading in readings {
-            if let Some(slot) = self.latest.get_mut(reading.sensor as usize) {
+            let index = reading.sensor as usize;
+            if let (Some(slot), Some(age)) =
+                (self.latest.get_mut(index), self.allowed_ages.get_mut(index))
+            {
                 *slot = Some(*reading);
+                *age = allowed_age;
             }
         }
     }
@@ -53,7 +61,7 @@ impl Board {
         told.clear();
         for (index, sensor) in (0..self.latest.len()).zip(0..) {
             let reading = match self.latest[index] {
-                Some(latest) => self.told_of(latest, now),
+                Some(latest) => self.told_of(latest, self.allowed_ages[index], now),
                 None if now.since(self.since) <= self.stale_after => continue,
                 None => SensorReading::empty(sensor, self.since, self.since, Status::Stale),
             };
@@ -61,8 +69,8 @@ impl Board {
         }
     }
 
-    fn told_of(&self, latest: SensorReading, now: Nanos) -> SensorReading {
-        let young = now.since(latest.read_end) <= self.stale_after;
+    fn told_of(&self, latest: SensorReading, allowed_age: Duration, now: Nanos) -> SensorReading {
+        let young = now.since(latest.read_end) <= allowed_age;
         if young && latest.read_start >= self.trusted_from {
             return latest;
         }
@@ -115,7 +123,7 @@ mod tests {
     #[test]
     fn an_old_read_loses_its_figures() {
         let mut board = Board::new(1, LIMIT, Nanos(1_000));
-        board.put(&[read(1_000, 0, Status::Ok)]);
+        board.put(&[read(1_000, 0, Status::Ok)], LIMIT);
         assert_eq!(told(&mut board, 1_000_001_000)[0].energy_microjoules, Some(7));
         let late = told(&mut board, 1_000_001_001)[0];
         assert_eq!((late.energy_microjoules, late.status), (None, Status::Stale));
@@ -125,7 +133,7 @@ mod tests {
     fn a_reset_is_told_though_the_read_that_found_it_was_replaced() {
         let mut board = Board::new(1, LIMIT, Nanos(1_000));
         let mut status = |reading| {
-            board.put(&[reading]);
+            board.put(&[reading], LIMIT);
             let told = told(&mut board, 1_000);
             told[0].status
         };
@@ -138,12 +146,12 @@ mod tests {
     #[test]
     fn after_a_suspension_only_new_reads_count_and_they_are_of_another_epoch() {
         let mut board = Board::new(1, LIMIT, Nanos(1_000));
-        board.put(&[read(1_000, 4, Status::Ok)]);
+        board.put(&[read(1_000, 4, Status::Ok)], LIMIT);
         assert_eq!(told(&mut board, 1_000)[0].epoch, 4);
         board.suspended(Nanos(5_000));
         let before = told(&mut board, 5_000)[0];
         assert_eq!((before.energy_microjoules, before.status), (None, Status::Stale));
-        board.put(&[read(6_000, 4, Status::Ok)]);
+        board.put(&[read(6_000, 4, Status::Ok)], LIMIT);
         let after = told(&mut board, 6_000)[0];
         assert_eq!((after.energy_microjoules, after.status), (Some(7), Status::Reset));
         assert_eq!(after.epoch, 5);

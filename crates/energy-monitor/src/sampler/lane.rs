@@ -1,16 +1,16 @@
 //! A thread for sources that may block. It leaves its latest reads where the tick finds them.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use energy_proto::{Nanos, SensorReading, monotonic_now};
+use energy_proto::{Nanos, SensorReading, Status, monotonic_now};
 use tracing::{info, warn};
 
 use super::reader::Reader;
-use super::rhythm::{Rhythm, groups};
+use super::rhythm::{Rhythm, Search, groups};
 use super::tracker::Tracker;
 use super::{Sensors, stale_after};
 use crate::discover::Lane;
@@ -20,6 +20,9 @@ use crate::source::Pace;
 /// How long at most is spent on finding out how often sensors move.
 const FINDING_OUT: Duration = Duration::from_secs(2);
 
+/// Reads that a driver may miss before its figures are withheld, and the least time for it.
+const MISSED_READS: u32 = 3;
+const LEAST_AGE: Duration = Duration::from_secs(1);
 /// Counters that are tracked one by one. Each takes two wake-ups in its period, 0.05 % of a core at
 /// 100 ms; more are read together in one rhythm.
 const MOST_TRACKED: usize = 4;
@@ -29,7 +32,8 @@ const MOST_TRACKED: usize = 4;
 pub(super) struct Latest {
     name: &'static str,
     readings: Arc<Mutex<Vec<SensorReading>>>,
-    stale_after: Duration,
+    /// How old its reads may be, in nanoseconds.
+    allowed_age: Arc<AtomicU64>,
     /// When the tick last found a new read, and whether it was said that none comes.
     seen: Option<Nanos>,
     reported: bool,
@@ -50,10 +54,15 @@ impl Latest {
         self.report(readings.iter().map(|reading| reading.read_end).max(), now);
     }
 
+    /// How old its reads may be before their figures are withheld.
+    pub(super) fn allowed_age(&self) -> Duration {
+        Duration::from_nanos(self.allowed_age.load(Ordering::Relaxed))
+    }
+
     /// Says once that a lane doesn't answer any more, and once that it does again.
     fn report(&mut self, newest: Option<Nanos>, now: Nanos) {
         self.seen = newest.or(self.seen).or(Some(now));
-        let silent = self.seen.is_some_and(|seen| now.since(seen) > self.stale_after);
+        let silent = self.seen.is_some_and(|seen| now.since(seen) > self.allowed_age());
         if silent && !self.reported {
             warn!(source = self.name, "no answer from the driver: its sensors are stale");
         } else if !silent && self.reported {
@@ -78,10 +87,16 @@ impl LaneThread {
         stopping: Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let reader = Reader::new(lane.sources, sensors);
+        // Of a source that waits for news nobody knows how often they come.
+        let first_allowed = match lane.pace {
+            Pace::Stream => stale_after(interval),
+            Pace::Own { .. } | Pace::Tick => LEAST_AGE,
+        };
+        let first_allowed = u64::try_from(first_allowed.as_nanos()).unwrap_or(u64::MAX);
         let latest = Latest {
             name: lane.name,
             readings: Arc::default(),
-            stale_after: stale_after(interval),
+            allowed_age: Arc::new(AtomicU64::new(first_allowed)),
             seen: None,
             reported: false,
         };
@@ -89,7 +104,11 @@ impl LaneThread {
             reader,
             pace: lane.pace,
             longest_unread: lane.read_at_least_every,
-            outlet: Outlet { readings: Vec::new(), published: Arc::clone(&latest.readings) },
+            outlet: Outlet {
+                readings: Vec::new(),
+                published: Arc::clone(&latest.readings),
+                allowed_age: Arc::clone(&latest.allowed_age),
+            },
             interval,
             stopping,
         };
@@ -136,9 +155,16 @@ struct Outlet {
     /// Room for reads, used again.
     readings: Vec<SensorReading>,
     published: Arc<Mutex<Vec<SensorReading>>>,
+    allowed_age: Arc<AtomicU64>,
 }
 
 impl Outlet {
+    /// Reads may be so old, a second at least.
+    fn allow(&self, age: Duration) {
+        let nanos = age.max(LEAST_AGE).as_nanos();
+        self.allowed_age.store(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     fn read(&mut self, reader: &mut Reader) {
         reader.read(&mut self.readings);
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
@@ -155,11 +181,39 @@ impl Outlet {
 struct Group {
     reader: Reader,
     plan: Plan,
+    /// The plan as long as the driver bears it.
+    usual: Plan,
     patience: Patience,
     due: Nanos,
 }
 
+impl Group {
+    fn new(reader: Reader, plan: Plan) -> Self {
+        reader.describe_period(plan.mean_period());
+        Self { reader, plan, usual: plan, patience: Patience::default(), due: monotonic_now() }
+    }
+
+    fn read(&mut self, outlet: &mut Outlet) {
+        outlet.read(&mut self.reader);
+        if self.patience.is_at_its_end(&outlet.readings) {
+            self.change_to(Plan::Steady(Rhythm::slower_than(self.plan.mean_period())));
+        } else if self.plan.mean_period() > self.usual.mean_period()
+            && self.patience.has_come_back()
+        {
+            self.change_to(self.usual);
+        }
+        self.due = self.plan.next(self.due, &outlet.readings);
+    }
+
+    fn change_to(&mut self, plan: Plan) {
+        self.plan = plan;
+        self.patience = Patience::default();
+        self.reader.describe_period(plan.mean_period());
+    }
+}
+
 /// When a group is read.
+#[derive(Debug, Clone, Copy)]
 enum Plan {
     /// In a steady rhythm, dithered.
     Steady(Rhythm),
@@ -187,37 +241,55 @@ impl Plan {
             }
         }
     }
-
-    /// Reads more rarely from now on: the driver doesn't bear being asked so often.
-    fn slow_down(&mut self) {
-        *self = Self::Steady(Rhythm::slower_than(self.mean_period()));
-    }
 }
 
 /// Whether a driver that did answer is asked too often for it to answer always. NVIDIA's says that the
-/// figure isn't supported then, or zero.
+/// figure isn't supported then, or zero. A device that is gone or asleep is another matter.
 #[derive(Debug, Default)]
 struct Patience {
+    sensors: Vec<Answers>,
+    /// Reads in a row in which nothing was missing.
+    good: u32,
+}
+
+/// How one sensor answers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Answers {
     has_answered: bool,
     /// Two for each answer without a figure, one off for each with one.
     misses: u32,
 }
 
+/// Misses that aren't outweighed by answers, at which a driver is asked more rarely.
+const MOST_MISSES: u32 = 6;
+/// Good answers in a row after which it is asked as usual again.
+const GOOD_AGAIN: u32 = 200;
+
 impl Patience {
-    /// After a few misses that aren't outweighed by answers.
+    /// Notes a read; whether it was one miss too many.
     fn is_at_its_end(&mut self, readings: &[SensorReading]) -> bool {
-        let has_figure = readings.iter().any(|read| read.energy_microjoules.is_some());
-        self.has_answered |= has_figure;
-        if has_figure {
-            self.misses = self.misses.saturating_sub(1);
-        } else if self.has_answered {
-            self.misses += 2;
+        self.sensors.resize(readings.len(), Answers::default());
+        self.good += 1;
+        for (sensor, reading) in self.sensors.iter_mut().zip(readings) {
+            if reading.energy_microjoules.is_some() {
+                sensor.has_answered = true;
+                sensor.misses = sensor.misses.saturating_sub(1);
+            } else if sensor.has_answered
+                && matches!(reading.status, Status::Stale | Status::Implausible)
+            {
+                sensor.misses += 2;
+                self.good = 0;
+            }
         }
-        let is_at_its_end = self.misses >= 6;
+        let is_at_its_end = self.sensors.iter().any(|sensor| sensor.misses >= MOST_MISSES);
         if is_at_its_end {
-            self.misses = 0;
+            self.sensors.iter_mut().for_each(|sensor| sensor.misses = 0);
         }
         is_at_its_end
+    }
+
+    fn has_come_back(&self) -> bool {
+        self.good >= GOOD_AGAIN
     }
 }
 
@@ -229,20 +301,15 @@ impl Run {
                 self.find_out(closest);
                 self.read_in_rhythm(closest);
             }
-            Pace::Stream => {
-                self.reader.settle();
-                while !is_set(&self.stopping) {
-                    self.outlet.read(&mut self.reader);
-                }
-            }
+            Pace::Stream => self.read_as_it_comes(),
             Pace::Tick => unreachable!("such sources are read by the tick"),
         }
     }
 
-    /// Reads fast until it is clear how often the sensors move.
+    /// Reads until it is clear how often the sensors move, no faster than that takes.
     fn find_out(&mut self, closest: Duration) {
         let began = monotonic_now();
-        let rhythm = Rhythm::to_find_out(closest);
+        let mut search = Search::new(closest);
         let mut patience = Patience::default();
         let mut due = began;
         while self.reader.is_finding_out() && monotonic_now().since(began) < FINDING_OUT {
@@ -253,7 +320,22 @@ impl Run {
             if patience.is_at_its_end(&self.outlet.readings) {
                 return;
             }
-            due = rhythm.next(due, monotonic_now(), fastrand::f64());
+            search.note(&self.outlet.readings);
+            due = search.rhythm().next(due, monotonic_now(), fastrand::f64());
+        }
+    }
+
+    /// Reads whenever the source has something; it is found out about on the way.
+    fn read_as_it_comes(&mut self) {
+        let began = monotonic_now();
+        let mut is_settled = false;
+        while !is_set(&self.stopping) {
+            self.outlet.read(&mut self.reader);
+            let is_known = !self.reader.is_finding_out();
+            if !is_settled && (is_known || monotonic_now().since(began) >= FINDING_OUT) {
+                self.reader.settle();
+                is_settled = true;
+            }
         }
     }
 
@@ -275,20 +357,16 @@ impl Run {
                 let steady = Rhythm::of(update, interval, closest).at_most(longest_unread);
                 let plan = tracker(&reader, update, interval, closest)
                     .map_or(Plan::Steady(steady), Plan::Tracking);
-                reader.describe_period(plan.mean_period());
-                Group { reader, plan, patience: Patience::default(), due: monotonic_now() }
+                Group::new(reader, plan)
             })
             .collect();
+        let slowest = groups.iter().map(|group| group.usual.mean_period()).max();
+        outlet.allow(slowest.unwrap_or_default() * MISSED_READS);
         while let Some(group) = groups.iter_mut().min_by_key(|group| group.due) {
             if !wait_until(group.due, &stopping) {
                 return;
             }
-            outlet.read(&mut group.reader);
-            if group.patience.is_at_its_end(&outlet.readings) {
-                group.plan.slow_down();
-                group.reader.describe_period(group.plan.mean_period());
-            }
-            group.due = group.plan.next(group.due, &outlet.readings);
+            group.read(&mut outlet);
         }
     }
 }

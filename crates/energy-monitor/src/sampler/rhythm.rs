@@ -9,12 +9,16 @@
 
 use std::time::Duration;
 
-use energy_proto::Nanos;
+use energy_proto::{Nanos, SensorReading};
 
 /// Share of the update period between two reads: no small fraction.
 const SHARE: f64 = 0.47;
 /// How far a read is moved at random, as a share of the period, either way.
 const DITHER: f64 = 0.1;
+/// The first distance of reads in a search: a quarter of what most counters take for an update.
+const FIRST_SEARCH: Duration = Duration::from_millis(24);
+/// New values in a row that show that reads are too far apart to tell the period.
+const LONGEST_STREAK: u32 = 4;
 /// A driver that doesn't bear to be asked often is asked at least so often.
 const SLOWEST: Duration = Duration::from_millis(500);
 /// The update period of a sensor that hasn't been seen to move.
@@ -32,11 +36,6 @@ impl Rhythm {
     pub(super) fn of(update: Option<Duration>, interval: Duration, closest: Duration) -> Self {
         let update = update.unwrap_or(USUAL_UPDATE).max(interval);
         Self { period: update.mul_f64(SHARE).max(closest) }
-    }
-
-    /// As fast as is safe, to find out how often the sensors move.
-    pub(super) fn to_find_out(closest: Duration) -> Self {
-        Self { period: closest.mul_f64(1.0 + DITHER) }
     }
 
     /// Half as slow again as this, up to half a second.
@@ -61,6 +60,41 @@ impl Rhythm {
         let step = self.period.mul_f64(1.0 - DITHER + 2.0 * DITHER * dice);
         let next = due + step;
         if next > now { next } else { now + step }
+    }
+}
+
+/// How fast to read while it isn't known yet how often the sensors move: slowly at first, and twice as
+/// fast whenever one shows a new value at each read, since reading much faster than a counter moves may
+/// cost it energy.
+#[derive(Debug)]
+pub(super) struct Search {
+    period: Duration,
+    closest: Duration,
+    /// For each sensor, the reads in a row that showed a new value.
+    streaks: Vec<u32>,
+}
+
+impl Search {
+    pub(super) fn new(closest: Duration) -> Self {
+        Self { period: FIRST_SEARCH.max(closest), closest, streaks: Vec::new() }
+    }
+
+    /// Takes a read of all sensors.
+    pub(super) fn note(&mut self, readings: &[SensorReading]) {
+        self.streaks.resize(readings.len(), 0);
+        for (streak, reading) in self.streaks.iter_mut().zip(readings) {
+            let is_new = reading.energy_microjoules.is_some()
+                && reading.changed_before == Some(reading.read_end);
+            *streak = if is_new { *streak + 1 } else { 0 };
+        }
+        if self.streaks.iter().any(|streak| *streak >= LONGEST_STREAK) {
+            self.period = (self.period / 2).max(self.closest);
+            self.streaks.fill(0);
+        }
+    }
+
+    pub(super) fn rhythm(&self) -> Rhythm {
+        Rhythm { period: self.period.mul_f64(1.0 + DITHER) }
     }
 }
 
@@ -109,9 +143,7 @@ mod tests {
 
     #[test]
     fn reads_are_spread_around_the_period_and_never_closer_than_is_safe() {
-        let rhythm = Rhythm::to_find_out(CLOSEST);
         let at = Nanos(1_000_000_000);
-        assert!(rhythm.next(at, at, 0.0).since(at) >= CLOSEST.mul_f64(0.98));
         let usual = Rhythm::of(Some(ms(100)), ms(50), CLOSEST);
         let steps = [0.0, 0.5, 1.0].map(|dice| usual.next(at, at, dice).since(at));
         assert!(steps[0] < ms(43) && steps[2] > ms(51), "{steps:?}");
@@ -145,5 +177,27 @@ mod tests {
         let periods = [100, 20, 102, 0, 98, 21].map(|millis| (millis > 0).then(|| ms(millis)));
         assert_eq!(groups(&periods), [vec![3], vec![1, 5], vec![4, 0, 2]]);
         assert_eq!(groups(&[]), Vec::<Vec<usize>>::new());
+    }
+
+    #[test]
+    fn a_search_becomes_faster_only_while_every_read_shows_a_new_value() {
+        let mut search = Search::new(CLOSEST);
+        let read = |at: u64, is_new: bool| {
+            let at = Nanos(at);
+            let mut read = SensorReading::empty(0, at, at, energy_proto::Status::Ok);
+            read.energy_microjoules = Some(at.0);
+            read.changed_before = Some(if is_new { at } else { Nanos(0) });
+            [read]
+        };
+        for n in 1..40 {
+            search.note(&read(n, n % 4 != 0));
+        }
+        assert_eq!(search.period, FIRST_SEARCH, "it is resolved");
+        for n in 1..40 {
+            search.note(&read(n, true));
+        }
+        assert_eq!(search.period, CLOSEST);
+        let at = Nanos(1_000_000_000);
+        assert!(search.rhythm().next(at, at, 0.0).since(at) >= CLOSEST.mul_f64(0.98));
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::compose::Composer;
 use crate::hub::{self, Found, Subscriber};
+use crate::metrics::CpuDetail;
 use crate::source::Source;
 use bytes::BytesMut;
 use energy_proto::{
@@ -78,7 +79,7 @@ impl Bench {
         let (publisher, hub) = hub::channel();
         let messages = hub.subscribe().unwrap();
         let composer = Composer::new(1, "test", ClockAnchor::now(), &infos);
-        let outlets = Outlets::new(Variant { composer, publisher }, None, &infos);
+        let outlets = Outlets::new(composer, publisher, CpuDetail::Fine, &infos);
         let sampler = Sampler::start_with(lanes, &sensors, interval, outlets, clocks).unwrap();
         Self { sampler, sensors, messages, reads, hanging }
     }
@@ -185,6 +186,7 @@ fn what_moves_at_every_read_is_settled_without_a_period() {
     let infos = bench.sensors.now();
     assert!(infos.iter().all(|info| info.update_period.is_none() && !info.characterized));
     assert!(infos.iter().all(|info| info.read_latency_p99.is_some()));
+    assert_eq!(sensors.missed_ticks(), 0, "the search is no missed tick");
     bench.until(|_| sensors.now()[0].read_period.is_some());
     assert_eq!(sensors.now()[1].read_period, None, "that of the tick");
     bench.sampler.stop();
@@ -211,28 +213,25 @@ fn after_a_suspension_counters_are_of_a_new_epoch() {
     bench.sampler.stop();
 }
 
-/// Readings of a GPU and a CPU package in each tick, as both variants tell them.
 #[test]
-fn the_coarse_variant_holds_the_cpu_back_and_nothing_else() {
+fn who_may_not_see_the_cpu_closely_gets_older_readings_of_it_and_of_nothing_else() {
     let infos = [info(0, SensorKind::Gpu), info(1, SensorKind::CpuPackage)];
-    let variant = || {
+    let outlets = |detail| {
         let (publisher, hub) = hub::channel();
         let composer = Composer::new(1, "test", ClockAnchor::now(), &infos);
-        (Variant { composer, publisher }, hub.subscribe().unwrap())
+        (Outlets::new(composer, publisher, detail, &infos), hub.subscribe().unwrap())
     };
-    let (fine, mut all) = variant();
-    let (coarse, mut held) = variant();
-    let mut outlets = Outlets::new(fine, Some(coarse), &infos);
     let mut seen = [Vec::new(), Vec::new()];
-    for tick in 0..40_u64 {
-        let now = Nanos(1_000_000_000 + tick * 3_000_000);
-        let readings = [0, 1].map(|sensor| {
-            let mut reading = SensorReading::empty(sensor, now, now, Status::Ok);
-            reading.energy_microjoules = Some(1_000 * tick);
-            reading
-        });
-        outlets.tell(tick, now, &readings);
-        for (seen, subscriber) in seen.iter_mut().zip([&mut all, &mut held]) {
+    for (seen, detail) in seen.iter_mut().zip([CpuDetail::Fine, CpuDetail::Coarse]) {
+        let (mut outlets, mut subscriber) = outlets(detail);
+        for tick in 0..40_u64 {
+            let now = Nanos(1_000_000_000 + tick * 3_000_000);
+            let readings = [0, 1].map(|sensor| {
+                let mut reading = SensorReading::empty(sensor, now, now, Status::Ok);
+                reading.energy_microjoules = Some(1_000 * tick);
+                reading
+            });
+            outlets.tell(tick, now, &readings);
             let mut message = BytesMut::new();
             assert_eq!(subscriber.take(&mut message, |_| true), Found::Reading { tick });
             let message = pb::TelemetryReading::decode(message).unwrap();
@@ -248,6 +247,26 @@ fn the_coarse_variant_holds_the_cpu_back_and_nothing_else() {
     assert_eq!(fine.len(), 40);
     assert_eq!(coarse.len(), 10, "every fourth of 3 ms");
     assert!(coarse.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 10_000_000));
+}
+
+#[test]
+fn a_late_tick_and_a_punctual_one_after_it_show_no_more_of_the_cpu() {
+    let infos = [info(0, SensorKind::CpuPackage)];
+    let (publisher, hub) = hub::channel();
+    let mut subscriber = hub.subscribe().unwrap();
+    let composer = Composer::new(1, "test", ClockAnchor::now(), &infos);
+    let mut outlets = Outlets::new(composer, publisher, CpuDetail::Coarse, &infos);
+    let mut reads = Vec::new();
+    for (tick, millis) in [(0, 0), (1, 95), (2, 100), (3, 150)] {
+        let now = Nanos(1_000_000_000 + millis * 1_000_000);
+        let mut reading = SensorReading::empty(0, now, now, Status::Ok);
+        reading.energy_microjoules = Some(millis);
+        outlets.tell(tick, now, &[reading]);
+        let mut message = BytesMut::new();
+        subscriber.take(&mut message, |_| true);
+        reads.push(pb::TelemetryReading::decode(message).unwrap().sensors[0].energy_microjoules);
+    }
+    assert_eq!(reads, [Some(0), Some(95), Some(95), Some(150)]);
 }
 
 #[test]
@@ -268,7 +287,7 @@ fn after_warming_up_a_tick_costs_no_allocation() {
     let (publisher, hub) = hub::channel();
     let _subscriber = hub.subscribe().unwrap();
     let composer = Composer::new(1, "test", ClockAnchor::now(), &infos);
-    let outlets = Outlets::new(Variant { composer, publisher }, None, &infos);
+    let outlets = Outlets::new(composer, publisher, CpuDetail::Fine, &infos);
     let mut tick = Tick::new(
         vec![lane],
         Vec::new(),

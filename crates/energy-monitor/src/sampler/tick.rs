@@ -16,7 +16,7 @@ use crate::clock::{Clocks, Schedule};
 use crate::compose::Composer;
 use crate::discover::Lane;
 use crate::hub::Publisher;
-use crate::metrics::SharedAccounts;
+use crate::metrics::{CpuDetail, SharedAccounts};
 use crate::platypus;
 use crate::scheduling::be_punctual;
 
@@ -25,104 +25,101 @@ use crate::scheduling::be_punctual;
 const FINDING_OUT: Duration = Duration::from_millis(40);
 const FINDING_OUT_STEP: Duration = Duration::from_micros(100);
 
-/// A composer and where its messages go.
+/// Everything that a tick's readings go to.
 #[derive(Debug)]
-pub struct Variant {
-    /// Makes the messages.
-    pub composer: Composer,
-    /// Takes them.
-    pub publisher: Publisher,
+pub struct Outlets {
+    composer: Composer,
+    publisher: Publisher,
+    stream_detail: CpuDetail,
+    accounts: Option<(Arc<SharedAccounts>, CpuDetail)>,
+    curtain: Curtain,
 }
 
-impl Variant {
-    fn tell(&mut self, tick: u64, now: Nanos, readings: &[SensorReading]) {
-        let Self { composer, publisher } = self;
-        let message = composer.compose(tick, now, readings);
+impl Outlets {
+    /// Subscribers see CPUs in this detail.
+    #[must_use]
+    pub fn new(
+        composer: Composer,
+        publisher: Publisher,
+        stream_detail: CpuDetail,
+        sensors: &[SensorInfo],
+    ) -> Self {
+        let curtain = Curtain::before(sensors);
+        Self { composer, publisher, stream_detail, accounts: None, curtain }
+    }
+
+    /// The same, keeping book of every tick for the metrics, whose readers see CPUs in this detail.
+    #[must_use]
+    pub fn with_accounts(self, accounts: Arc<SharedAccounts>, detail: CpuDetail) -> Self {
+        Self { accounts: Some((accounts, detail)), ..self }
+    }
+
+    pub(super) fn tell(&mut self, tick: u64, now: Nanos, readings: &[SensorReading]) {
+        let Self { composer, publisher, stream_detail, accounts, curtain } = self;
+        let details = [Some(*stream_detail), accounts.as_ref().map(|(_, detail)| *detail)];
+        let is_needed = details.contains(&Some(CpuDetail::Coarse));
+        let coarse = if is_needed { curtain.shown(readings) } else { readings };
+        let seen_by = |detail| if detail == CpuDetail::Coarse { coarse } else { readings };
+        let message = composer.compose(tick, now, seen_by(*stream_detail));
         publisher.ticked(now);
         if publisher.has_subscribers() {
             publisher.publish(tick, |buffer| message.encode_into(buffer));
         }
+        if let Some((accounts, detail)) = accounts {
+            accounts.observe(seen_by(*detail));
+        }
     }
 }
 
-/// Everything that a tick's readings go to.
+/// What those see who may not see the CPU's energy at full resolution: see [`platypus`]. All of them
+/// see the same reads, so that two of them together see no more.
 #[derive(Debug)]
-pub struct Outlets {
-    fine: Variant,
-    coarse: Option<Coarse>,
-    accounts: Option<Arc<SharedAccounts>>,
-}
-
-/// The variant for those who may not see the CPU's energy at full resolution: see [`platypus`].
-#[derive(Debug)]
-struct Coarse {
-    variant: Variant,
-    /// By the sensor's number.
-    is_cpu: Vec<bool>,
-    taken: Option<Nanos>,
+struct Curtain {
+    /// By the sensor's number: whether it is one to be hidden, and when its last shown figure was read.
+    sensors: Vec<(bool, Option<Nanos>)>,
     readings: Vec<SensorReading>,
 }
 
-impl Outlets {
-    /// `coarse` is needed where the interval is below [`platypus::CLOSEST`].
-    #[must_use]
-    pub fn new(fine: Variant, coarse: Option<Variant>, sensors: &[SensorInfo]) -> Self {
-        let is_cpu = |info: &SensorInfo| platypus::concerns(info.kind);
-        let coarse = coarse.map(|variant| Coarse {
-            variant,
-            is_cpu: sensors.iter().map(is_cpu).collect(),
-            taken: None,
+impl Curtain {
+    fn before(sensors: &[SensorInfo]) -> Self {
+        Self {
+            sensors: sensors.iter().map(|info| (platypus::concerns(info.kind), None)).collect(),
             readings: Vec::with_capacity(sensors.len()),
+        }
+    }
+
+    fn shown(&mut self, readings: &[SensorReading]) -> &[SensorReading] {
+        let Self { sensors, readings: shown } = self;
+        // Kept are those of which a newer read would be too fine.
+        shown.retain(|kept| {
+            let newer = readings.iter().find(|reading| reading.sensor == kept.sensor);
+            newer.is_some_and(|newer| is_too_fine(sensors, newer))
         });
-        Self { fine, coarse, accounts: None }
-    }
-
-    /// The same, keeping book of every tick for the metrics.
-    #[must_use]
-    pub fn with_accounts(self, accounts: Option<Arc<SharedAccounts>>) -> Self {
-        Self { accounts, ..self }
-    }
-
-    pub(super) fn tell(&mut self, tick: u64, now: Nanos, readings: &[SensorReading]) {
-        self.fine.tell(tick, now, readings);
-        if let Some(accounts) = &self.accounts {
-            accounts.observe(readings);
+        for reading in readings {
+            if is_too_fine(sensors, reading) {
+                continue;
+            }
+            if let Some((_, last)) = sensors.get_mut(reading.sensor as usize)
+                && has_figures(reading)
+            {
+                *last = Some(reading.read_end);
+            }
+            shown.push(*reading);
         }
-        if let Some(coarse) = &mut self.coarse {
-            coarse.tell(tick, now, readings);
-        }
-    }
-
-    fn anchor(&mut self, anchor: ClockAnchor) {
-        self.fine.composer.anchor(anchor);
-        if let Some(coarse) = &mut self.coarse {
-            coarse.variant.composer.anchor(anchor);
-        }
+        shown.sort_unstable_by_key(|reading| reading.sensor);
+        shown
     }
 }
 
-impl Coarse {
-    fn tell(&mut self, tick: u64, now: Nanos, readings: &[SensorReading]) {
-        let is_due = self.taken.is_none_or(|taken| now.since(taken) >= platypus::CLOSEST);
-        if is_due {
-            self.taken = Some(now);
-            self.readings.clear();
-            self.readings.extend_from_slice(readings);
-        } else {
-            self.replace_all_but_cpu(readings);
-        }
-        self.variant.tell(tick, now, &self.readings);
-    }
+/// Whether a figure of a CPU was read too soon after the last one that was shown. One without figures
+/// shows nothing that is too fine.
+fn is_too_fine(sensors: &[(bool, Option<Nanos>)], reading: &SensorReading) -> bool {
+    let Some((true, Some(last))) = sensors.get(reading.sensor as usize) else { return false };
+    has_figures(reading) && reading.read_end.since(*last) < platypus::CLOSEST
+}
 
-    /// Keeps the CPU's readings of the last time that they were due.
-    fn replace_all_but_cpu(&mut self, readings: &[SensorReading]) {
-        let is_cpu = &self.is_cpu;
-        let is_kept =
-            |reading: &SensorReading| is_cpu.get(reading.sensor as usize).copied().unwrap_or(true);
-        self.readings.retain(is_kept);
-        self.readings.extend(readings.iter().filter(|reading| !is_kept(reading)));
-        self.readings.sort_unstable_by_key(|reading| reading.sensor);
-    }
+fn has_figures(reading: &SensorReading) -> bool {
+    reading.energy_microjoules.is_some() || reading.power.is_some()
 }
 
 /// The thread's state.
@@ -137,6 +134,7 @@ pub(super) struct Tick {
     buffer: Vec<SensorReading>,
     told: Vec<SensorReading>,
     schedule: Schedule,
+    interval: Duration,
     outlets: Outlets,
     clocks: Clocks,
     /// For how long the host had been suspended at the last look.
@@ -177,6 +175,7 @@ impl Tick {
             buffer: Vec::with_capacity(count),
             told: Vec::with_capacity(count),
             schedule: Schedule::new(now, interval),
+            interval,
             outlets,
             clocks,
             suspended: None,
@@ -188,6 +187,8 @@ impl Tick {
     pub(super) fn run(mut self) {
         be_punctual();
         self.find_out();
+        // The first tick is now, and none was missed before.
+        self.schedule = Schedule::new(monotonic_now(), self.interval);
         loop {
             match self.wait() {
                 Due::Stop => return,
@@ -230,7 +231,7 @@ impl Tick {
         self.note_suspension();
         self.read_inline_at = monotonic_now();
         self.inline.read(&mut self.buffer);
-        self.board.put(&self.buffer);
+        self.board.put(&self.buffer, stale_after(self.interval));
     }
 
     pub(super) fn tick(&mut self) {
@@ -238,7 +239,7 @@ impl Tick {
         let now = monotonic_now();
         for lane in &mut self.lanes {
             lane.copy_into(&mut self.buffer, now);
-            self.board.put(&self.buffer);
+            self.board.put(&self.buffer, lane.allowed_age());
         }
         self.board.tell(now, &mut self.told);
         self.outlets.tell(self.schedule.index(), now, &self.told);
@@ -256,7 +257,7 @@ impl Tick {
         if before.is_some_and(|before| suspended.abs_diff(before) > Clocks::TOLERANCE) {
             warn!("this host was suspended: all counters begin a new epoch");
             self.board.suspended(monotonic_now());
-            self.outlets.anchor(ClockAnchor::now());
+            self.outlets.composer.anchor(ClockAnchor::now());
         }
     }
 }

@@ -96,6 +96,8 @@ pub(super) struct Subscription {
     /// Nothing once it was sent to a client that needs it once.
     identity: Option<Identity>,
     last: Option<u64>,
+    /// Readings that were lost since the last one.
+    lost: u64,
     dropped: u64,
     /// Room for messages, used again once they are sent.
     room: BytesMut,
@@ -104,7 +106,7 @@ pub(super) struct Subscription {
 impl Subscription {
     pub(super) fn new(subscriber: Subscriber, order: Order, identity: Identity) -> Self {
         let identity = Some(identity);
-        Self { subscriber, order, identity, last: None, dropped: 0, room: BytesMut::new() }
+        Self { subscriber, order, identity, last: None, lost: 0, dropped: 0, room: BytesMut::new() }
     }
 
     /// Encoded readings, to the sampler's end.
@@ -121,7 +123,7 @@ impl Subscription {
         loop {
             match self.take() {
                 Found::Reading { tick } => return Some(self.addressed(tick)),
-                Found::Lost(lost) => self.dropped += lost.div_ceil(self.order.every),
+                Found::Lost(lost) => self.lost += lost,
                 Found::End => return None,
                 Found::Nothing => {
                     let rest = self.order.rest(self.last);
@@ -141,9 +143,22 @@ impl Subscription {
         self.subscriber.take(&mut self.room, |tick| order.wants(tick, last))
     }
 
+    /// Of the readings that were lost before this tick, one in each of the subscriber's periods was its
+    /// own.
+    fn count_lost(&mut self, tick: u64) {
+        let lost = std::mem::take(&mut self.lost);
+        let every = self.order.every;
+        let periods = match self.last {
+            Some(last) => (tick / every - last / every).saturating_sub(1),
+            None => lost / every,
+        };
+        self.dropped += lost.min(periods);
+    }
+
     /// Adds this subscriber's fields to the message in `room`: encoded messages that follow each other
     /// are one.
     fn addressed(&mut self, tick: u64) -> Bytes {
+        self.count_lost(tick);
         self.last = Some(tick);
         if let Some(Identity(identity)) = &self.identity {
             self.room.extend_from_slice(identity);
@@ -266,5 +281,19 @@ mod tests {
         assert_eq!(readings.len() as u64, hub::CAPACITY);
         assert!(readings.iter().all(|reading| reading.dropped == 5));
         assert_eq!(readings[0].sequence, 5);
+    }
+
+    #[tokio::test]
+    async fn a_slower_subscriber_is_told_only_of_readings_that_were_its_own() {
+        let (publisher, hub) = hub::channel();
+        let mut slower = subscription(&hub, &request(100, 0));
+        publish(&publisher, 0);
+        slower.next().await.unwrap();
+        // The first 100 of these are lost, and with them nine of its periods.
+        for tick in 1..=hub::CAPACITY + 100 {
+            publish(&publisher, tick);
+        }
+        let next = pb::TelemetryReading::decode(slower.next().await.unwrap()).unwrap();
+        assert_eq!((next.sequence, next.dropped), (101, 9));
     }
 }
