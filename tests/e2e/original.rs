@@ -80,6 +80,25 @@ fn an_original_monitor_on_another_clock_gives_energies_that_hold_the_truth() {
 }
 
 #[test]
+fn an_original_monitor_with_all_its_oddities_gives_energies_that_hold_the_truth() {
+    let monitor = OriginalMonitor::start(Setup {
+        refresh: Duration::from_millis(20),
+        read: Duration::from_millis(30),
+        times: 3,
+        unknown: 3,
+        ..Setup::new(LOAD)
+    });
+    let place = Place::new(&Hardware::None);
+    let server = server();
+    let options = ["--monitor", &monitor.url(), "--warmup-queries", "0"];
+    let ended = run(&mut place.profile("openai", &server.url(), 8, &options));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let recorded = Recorded::read(&place.run());
+    let measured = rows_with_the_truth_within(&recorded);
+    assert_eq!(measured, 8);
+}
+
+#[test]
 fn an_original_monitor_that_counts_from_zero_again_costs_a_row_and_no_joule() {
     let monitor = OriginalMonitor::start(Setup::new(LOAD));
     let place = Place::new(&Hardware::None);

@@ -23,6 +23,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 
 const TOKEN: &str = "c0ffee-c0ffee-c0ffee-c0ffee";
+/// Somebody else's try; it may be their token elsewhere.
+const GUESS: &str = "guess-guess-guess-guess";
 
 /// A directory with a token, a certificate for `localhost` and its key.
 struct Secrets {
@@ -58,6 +60,15 @@ impl Secrets {
         command
     }
 
+    /// A way over TLS to a monitor that has this certificate.
+    async fn channel(&self, monitor: &Monitor) -> Channel {
+        let trust = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&self.certificate))
+            .domain_name("localhost");
+        let endpoint = secure_endpoint(monitor).tls_config(trust).expect("it is a certificate");
+        endpoint.connect().await.expect("it serves whoever trusts it")
+    }
+
     /// The same over TLS.
     fn secure(&self) -> Command {
         let mut command = self.guarded();
@@ -65,6 +76,11 @@ impl Secrets {
         command.arg("--tls-key").arg(self.path("key.pem"));
         command
     }
+}
+
+fn secure_endpoint(monitor: &Monitor) -> Endpoint {
+    let port = monitor.listening.address.rsplit_once(':').expect("it is on a port").1;
+    Endpoint::from_shared(format!("https://localhost:{port}")).expect("it is a URL")
 }
 
 /// A certificate for `localhost` that signs itself.
@@ -130,12 +146,7 @@ async fn metrics_need_the_token_too() {
 async fn over_tls_those_who_trust_the_certificate_are_served_and_others_are_not() {
     let secrets = Secrets::new();
     let monitor = Monitor::start(&mut secrets.secure());
-    let port = monitor.listening.address.rsplit_once(':').unwrap().1;
-    let endpoint = Endpoint::from_shared(format!("https://localhost:{port}")).unwrap();
-    let trust = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(&secrets.certificate))
-        .domain_name("localhost");
-    let channel = endpoint.clone().tls_config(trust).unwrap().connect().await.unwrap();
+    let channel = secrets.channel(&monitor).await;
     for answer in all_calls(channel.clone(), Some(TOKEN)).await {
         answer.unwrap();
     }
@@ -144,7 +155,7 @@ async fn over_tls_those_who_trust_the_certificate_are_served_and_others_are_not(
     }
     let other = self_signed();
     let distrust = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(other.cert.pem()));
-    assert!(endpoint.tls_config(distrust).unwrap().connect().await.is_err());
+    assert!(secure_endpoint(&monitor).tls_config(distrust).unwrap().connect().await.is_err());
     let in_clear = monitor.endpoint().connect().await;
     match in_clear {
         Err(_) => {}
@@ -167,22 +178,36 @@ async fn over_tls_those_who_trust_the_certificate_are_served_and_others_are_not(
 #[tokio::test]
 async fn secrets_are_in_no_log_however_much_is_logged() {
     let secrets = Secrets::new();
-    let log = secrets.path("log");
-    let mut command = secrets.guarded();
-    command.env("RUST_LOG", "trace").stderr(File::create(&log).unwrap());
-    let monitor = Monitor::start(&mut command);
-    let guess = "guess-guess-guess-guess";
-    for token in [Some(TOKEN), Some(guess)] {
-        let _ = all_calls(monitor.channel().await, token).await;
+    let key = fs::read_to_string(secrets.path("key.pem")).unwrap();
+    let key: Vec<&str> = key.lines().filter(|line| !line.starts_with("-----")).collect();
+    assert!(!key.is_empty());
+    for secure in [false, true] {
+        let log = secrets.path("log");
+        let mut command = if secure { secrets.secure() } else { secrets.guarded() };
+        command.env("RUST_LOG", "trace").stderr(File::create(&log).unwrap());
+        let monitor = Monitor::start(&mut command);
+        for token in [TOKEN, GUESS] {
+            let channel =
+                if secure { secrets.channel(&monitor).await } else { monitor.channel().await };
+            let answers = all_calls(channel, Some(token)).await;
+            assert!(answers.iter().all(|answer| answer.is_ok() == (token == TOKEN)), "{answers:?}");
+            let at = monitor.listening.metrics.as_deref().unwrap();
+            let header = format!("authorization: Bearer {token}");
+            let answer = if secure {
+                get_securely(at, &secrets.certificate, "/metrics", &[&header]).await
+            } else {
+                get(at, "/metrics", &[&header]).await
+            };
+            assert_eq!(answer.status, if token == TOKEN { 200 } else { 401 });
+        }
+        monitor.signal(Signal::SIGTERM);
+        assert_eq!(monitor.ends_within(Duration::from_secs(2)).0.code(), Some(0));
+        let log = fs::read_to_string(log).unwrap();
+        assert!(log.contains("TRACE"), "{log}");
+        for secret in [TOKEN, GUESS].iter().chain(&key) {
+            assert!(!log.contains(secret), "{secret}, TLS {secure}");
+        }
     }
-    let at = monitor.listening.metrics.as_deref().unwrap();
-    let header = format!("authorization: Bearer {TOKEN}");
-    assert_eq!(get(at, "/metrics", &[&header]).await.status, 200);
-    monitor.signal(Signal::SIGTERM);
-    assert_eq!(monitor.ends_within(Duration::from_secs(2)).0.code(), Some(0));
-    let log = fs::read_to_string(log).unwrap();
-    assert!(log.contains("TRACE"), "{log}");
-    assert!(!log.contains(TOKEN));
 }
 
 fn fails(command: &mut Command) -> (Option<i32>, String) {

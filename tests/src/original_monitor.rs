@@ -76,6 +76,14 @@ pub struct Setup {
     pub wall_offset_nanos: i64,
     /// The most by which a message comes late.
     pub delay: Duration,
+    /// How often its counter moves; zero: always.
+    pub refresh: Duration,
+    /// How long a read takes, after which its message is stamped.
+    pub read: Duration,
+    /// How often each message is sent.
+    pub times: u32,
+    /// Of each twenty reads, how many know neither energy nor power.
+    pub unknown: u32,
     /// What it asks its clients for.
     pub token: Option<&'static str>,
     /// Certificate and key, both PEM.
@@ -91,6 +99,10 @@ impl Setup {
             platform: "nvidia",
             wall_offset_nanos: 0,
             delay: Duration::ZERO,
+            refresh: Duration::ZERO,
+            read: Duration::ZERO,
+            times: 1,
+            unknown: 0,
             token: None,
             identity: None,
         }
@@ -111,19 +123,21 @@ struct Shared {
 }
 
 impl Shared {
-    fn reading(&self) -> OriginalReading {
-        let now = monotonic_now();
+    /// What it reads at `now`, and stamps at `stamped`.
+    fn reading(&self, now: Nanos, stamped: Nanos) -> OriginalReading {
         let zero = Nanos(self.zero.load(Ordering::Relaxed));
+        let refresh = u64::try_from(self.setup.refresh.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let refreshed = Nanos(now.0 / refresh * refresh).max(zero);
         let seconds = now.since(zero).as_secs_f64();
         let apple = self.setup.platform == "macos";
         OriginalReading {
             power_watts: self.setup.power.watts_at(now),
-            energy_joules: self.setup.power.energy(zero, now).0,
+            energy_joules: self.setup.power.energy(zero, refreshed).0,
             temperature_celsius: 55.0,
             gpu_memory_usage_mb: 1024.0,
             cpu_memory_usage_mb: 2048.0,
             platform: self.setup.platform.to_owned(),
-            timestamp_nanos: self.anchor.unix_nanos_at(now) + self.setup.wall_offset_nanos,
+            timestamp_nanos: self.anchor.unix_nanos_at(stamped) + self.setup.wall_offset_nanos,
             system_info: Some(pb::SystemInfo {
                 host_name: "old".into(),
                 cpu_brand: if apple { "Apple M4".into() } else { "Fake CPU".into() },
@@ -149,12 +163,19 @@ impl Shared {
         let mut tick = tokio::time::interval(INTERVAL);
         for index in 0_u32.. {
             tick.tick().await;
-            let reading = self.reading();
+            let read = monotonic_now();
+            tokio::time::sleep(self.setup.read).await;
+            let mut reading = self.reading(read, monotonic_now());
+            if index % 20 < self.setup.unknown {
+                (reading.energy_joules, reading.power_watts) = (-1.0, -1.0);
+            }
             // Some come at once, some late, by a fixed pattern.
             let late = self.setup.delay.mul_f64(f64::from(index * 7 % 10) / 9.0);
             tokio::time::sleep(late).await;
-            if to.send(Ok(reading)).await.is_err() {
-                return;
+            for _ in 0..self.setup.times {
+                if to.send(Ok(reading.clone())).await.is_err() {
+                    return;
+                }
             }
         }
     }

@@ -2,26 +2,26 @@
 //!
 //! It doesn't know what is in them. What it says names the file, never its content.
 
-use std::fs::{self, File};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use tracing::warn;
 
-/// Reads a file of at most `most` bytes, and says in the log if group or others may read it too.
+/// Reads a file of at most `most` bytes, and says in the log if group or others may read or change it
+/// too.
 ///
 /// # Errors
 /// If it isn't a regular file, is longer, or can't be read.
 pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let content = read_bounded(path, most)?;
-    let mode = fs::metadata(path)?.permissions().mode();
+    let (file, mode) = open(path)?;
     if is_open_to_others(mode) {
         let file = path.display().to_string();
         let remedy = format!("chmod 600 {file}");
-        warn!(file, remedy, "group or others may read this secret");
+        warn!(file, remedy, "group or others may read or change this secret");
     }
-    Ok(content)
+    content(file, most)
 }
 
 /// Reads a file of at most `most` bytes.
@@ -29,12 +29,24 @@ pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// If it isn't a regular file, is longer, or can't be read.
 pub(crate) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    // Before it is opened: the open of a FIFO waits for its writer.
-    if !fs::metadata(path)?.is_file() {
+    content(open(path)?.0, most)
+}
+
+/// A regular file and its mode. What is asked is the open file and not its path, which may lead to
+/// another file a moment later.
+fn open(path: &Path) -> io::Result<(File, u32)> {
+    // The open of a FIFO would wait for its writer.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
+    Ok((file, metadata.permissions().mode()))
+}
+
+fn content(file: File, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut content)?;
+    file.take(most + 1).read_to_end(&mut content)?;
     if content.len() as u64 > most {
         return Err(io::Error::other(format!("it is longer than {most} bytes")));
     }
@@ -42,12 +54,14 @@ pub(crate) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 }
 
 fn is_open_to_others(mode: u32) -> bool {
-    mode & 0o044 != 0
+    // Who may write it may put a secret of their own there.
+    mode & 0o066 != 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_is_read_up_to_its_bound_and_not_beyond() {
@@ -71,8 +85,24 @@ mod tests {
 
     #[test]
     fn only_the_owner_is_to_read_a_secret() {
-        for (mode, open) in [(0o100_600, false), (0o100_640, true), (0o100_604, true)] {
-            assert_eq!(is_open_to_others(mode), open, "{mode:o}");
+        for bit in [0o040, 0o020, 0o004, 0o002] {
+            assert!(is_open_to_others(0o100_600 | bit), "{bit:o}");
         }
+        assert!(!is_open_to_others(0o100_600));
+    }
+
+    #[test]
+    fn the_mode_is_that_of_the_file_that_is_read_whatever_its_path_leads_to_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        fs::write(&path, "theirs").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o622)).unwrap();
+        let (file, mode) = open(&path).unwrap();
+        let other = directory.path().join("other");
+        fs::write(&other, "ours").unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(&other, &path).unwrap();
+        assert!(is_open_to_others(mode));
+        assert_eq!(content(file, 10).unwrap(), b"theirs");
     }
 }

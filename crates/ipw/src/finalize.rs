@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::analysis::accuracy::{self, AccuracyOptions, AccuracyReport, ScoredQuery};
 use crate::attribution::basis;
-use crate::attribution::energy::{GAP, gap, integrated_energy};
+use crate::attribution::energy::{GAP, Method, Sampling, gap, integrated_energy};
 use crate::attribution::measure::{Meter, THROTTLED, Window};
 use crate::dataset::Scoring;
 use crate::derive::mean_known;
@@ -78,7 +78,8 @@ struct Measured {
 
 impl Measured {
     fn gaps(&self) -> u64 {
-        self.timeline.gaps(|id| self.meter.sensor(id).map_or(GAP, gap))
+        let interval = self.meter.sampling.interval;
+        self.timeline.gaps(|id| self.meter.sensor(id).map_or(GAP, |sensor| gap(sensor, interval)))
     }
 }
 
@@ -90,21 +91,25 @@ fn segments(directory: &RunDirectory, summary: &Summary) -> Result<Vec<Measured>
             timeline.push_read(row.reading);
         }
     }
+    let interval = Duration::from_millis(summary.telemetry.interval_ms);
     let measured = |(timeline, segment): (Timeline, &Segment)| {
-        let meter = meter(segment).with_idle(&timeline, segment.idle);
+        let meter = meter(segment, interval).with_idle(&timeline, segment.idle);
         Measured { timeline, meter }
     };
     Ok(timelines.into_iter().zip(&summary.segments).map(measured).collect())
 }
 
-fn meter(segment: &Segment) -> Meter {
+fn meter(segment: &Segment, interval: Duration) -> Meter {
     let counted = segment.counted.iter().copied().collect();
     let chosen = basis::choose(&segment.sensors, &counted);
     Meter {
         sensors: segment.sensors.clone(),
         counted,
         basis: chosen.map_err(|reason| segment.no_energy.clone().unwrap_or(reason)),
-        clock_uncertainty: Duration::from_nanos(segment.clock_uncertainty_nanos),
+        sampling: Sampling {
+            interval,
+            clock_uncertainty: Duration::from_nanos(segment.clock_uncertainty_nanos),
+        },
         idle: None,
     }
 }
@@ -277,9 +282,11 @@ fn counter_vs_integral(segments: &[Measured], spans: &[Option<(Nanos, Nanos)>]) 
         for id in part.meter.members() {
             let reads = part.timeline.sensor(*id);
             let Some(sensor) = part.meter.sensor(*id) else { continue };
-            let Ok(integral) = integrated_energy(sensor, reads, start, end) else { continue };
+            let interval = part.meter.sampling.interval;
+            let integral = integrated_energy(sensor, reads, start, end, interval);
+            let Ok(integral) = integral else { continue };
             let counter = part.meter.energy(&part.timeline, &[*id], start, end).ok()?;
-            if counter.method == crate::attribution::energy::Method::Counter {
+            if counter.method == Method::Counter {
                 counted += counter.energy.0;
                 integrated += integral.energy.0;
             }
@@ -381,7 +388,10 @@ mod tests {
         let told = [segment(1_000), segment(2_000)];
         let measured: Vec<Measured> = told
             .iter()
-            .map(|segment| Measured { timeline: Timeline::default(), meter: meter(segment) })
+            .map(|segment| Measured {
+                timeline: Timeline::default(),
+                meter: meter(segment, Duration::ZERO),
+            })
             .collect();
         let requests = [request(0, 5), request(1, 7)];
         let mut rows = [row(1_005), row(2_007), row(9_999)];

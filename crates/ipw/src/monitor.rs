@@ -136,9 +136,10 @@ impl MonitorProcess {
         Ok(Self { command, child, log, socket, restarts: 0, _directory: directory })
     }
 
-    /// Ends it: asks, waits, then kills.
-    pub async fn stop(mut self) {
-        terminate(&mut self.child).await;
+    /// Ends it: asks, waits, then kills. False if it is still there, which takes a bounded time to
+    /// find out.
+    pub async fn stop(mut self) -> bool {
+        terminate(&mut self.child).await
     }
 
     async fn ensure_running(&mut self) -> Result<(), SessionError> {
@@ -252,17 +253,32 @@ fn last_lines(log: &Mutex<VecDeque<String>>) -> String {
     log.iter().map(|line| format!("\n  {line}")).collect()
 }
 
-/// Sees a process off: asks, waits, then kills.
-async fn terminate(child: &mut Child) {
+/// Sees a process off: asks, waits, then kills. False if it is still there.
+async fn terminate(child: &mut Child) -> bool {
     drop(child.stdin.take());
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
         // It may have left by itself.
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
-    if tokio::time::timeout(LEAVE, child.wait()).await.is_err() {
-        // Nothing more can be done about a process that survives this.
-        let _ = child.kill().await;
+    tokio::time::timeout(LEAVE, child.wait()).await.is_ok() || end(child).await
+}
+
+/// Kills a process. False if it is still there.
+async fn end(child: &mut Child) -> bool {
+    let pid = child.id();
+    // One that has just left by itself can't be killed.
+    let _ = child.start_kill();
+    is_gone(pid, child.wait(), LEAVE).await
+}
+
+/// Whether a killed process ends in time. One that sleeps in a driver dies when the driver lets it,
+/// which may be never.
+async fn is_gone<T>(pid: Option<u32>, ended: impl Future<Output = T>, patience: Duration) -> bool {
+    let gone = tokio::time::timeout(patience, ended).await.is_ok();
+    if !gone {
+        tracing::warn!(pid, "the energy monitor doesn't die of SIGKILL; it is left behind");
     }
+    gone
 }
 
 /// The way to a monitor of our own.
@@ -284,7 +300,7 @@ impl MonitorLink for OwnMonitor {
             tracing::warn!("the energy monitor hangs; ending it");
             // One that is stopped doesn't hear a request to leave. If even this fails, the next look
             // at it finds it running and comes here again.
-            let _ = process.child.kill().await;
+            let _ = end(&mut process.child).await;
         }
     }
 }
@@ -313,6 +329,18 @@ mod tests {
         assert!(is_listening(r#"{"event":"listening","address":"unix:/x","pid":1}"#));
         assert!(!is_listening(r#"{"event":"bye"}"#));
         assert!(!is_listening("hello"));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_can_not_die_is_left_behind() {
+        let never = std::future::pending::<()>();
+        assert!(!is_gone(Some(1), never, Duration::from_millis(10)).await);
+        // It hears no request to leave.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' TERM; echo; while :; do sleep 0.1; done"]).kill_on_drop(true);
+        let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        first_line(child.stdout.take().unwrap()).await;
+        assert!(terminate(&mut child).await);
     }
 
     #[tokio::test]

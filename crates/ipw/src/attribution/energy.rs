@@ -13,10 +13,20 @@ use energy_proto::{Joules, Nanos, SensorInfo, SensorKind, SensorReading};
 /// Reads further apart than this leave a gap that lowers the coverage.
 pub const GAP: Duration = Duration::from_secs(1);
 
-/// The gap of a sensor that is read on a schedule of its own, which may be slower than [`GAP`].
+/// The gap of a sensor whose own schedule, or whose monitor's sampling interval, may be slower than
+/// [`GAP`].
 #[must_use]
-pub fn gap(sensor: &SensorInfo) -> Duration {
-    sensor.read_period.map_or(GAP, |period| GAP.max(period * 3))
+pub fn gap(sensor: &SensorInfo, interval: Duration) -> Duration {
+    GAP.max(sensor.read_period.unwrap_or_default().max(interval).saturating_mul(3))
+}
+
+/// How a monitor's readings were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sampling {
+    /// Time between two of its readings.
+    pub interval: Duration,
+    /// Half-width of what isn't known about the offset between the readings' clock and ours.
+    pub clock_uncertainty: Duration,
 }
 
 /// How far around a window its bracketing reads are looked for: beyond the longest sampling interval
@@ -93,8 +103,7 @@ pub struct EnergyEstimate {
     pub coverage: f64,
 }
 
-/// The energy of `sensor` between `start` and `end`. `clock_uncertainty` is the half-width of what is
-/// not known about the offset between the readings' clock and the window's.
+/// The energy of `sensor` between `start` and `end`.
 ///
 /// # Errors
 /// See [`NoEnergy`]: what can't be known is refused.
@@ -103,14 +112,17 @@ pub fn window_energy(
     reads: &[SensorReading],
     start: Nanos,
     end: Nanos,
-    clock_uncertainty: Duration,
+    sampling: Sampling,
 ) -> Result<EnergyEstimate, NoEnergy> {
     let reads = neighbourhood(reads, start, end);
-    let counted = Staircase::around(sensor, reads, start, end, clock_uncertainty)
+    let counted = Staircase::around(sensor, reads, start, end, sampling)
         .and_then(|stairs| stairs.energy(start, end));
     let estimate = match counted {
-        Err(NoEnergy::NoReadings) => integrate(reads, gap(sensor), start, end, clock_uncertainty)?,
-        Err(reason) => at_rest(sensor, reads, start, end, clock_uncertainty).ok_or(reason)?,
+        Err(NoEnergy::NoReadings) => {
+            let gap = gap(sensor, sampling.interval);
+            integrate(reads, gap, start, end, sampling.clock_uncertainty)?
+        }
+        Err(reason) => at_rest(sensor, reads, start, end, sampling).ok_or(reason)?,
         Ok(estimate) => estimate,
     };
     // A mean over a limit that the driver enforces, by more than the sensor's gain error could
@@ -144,7 +156,8 @@ pub(super) fn neighbourhood(reads: &[SensorReading], start: Nanos, end: Nanos) -
     &reads[from..to.max(from)]
 }
 
-/// A change of the counter: `value` microjoules appeared after `after` and not after `before`.
+/// A change of the counter: `value` microjoules appeared after `after` and not after `before`. They
+/// were the true energy then, or up to the sensor's publication lag earlier.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Update {
     after: Nanos,
@@ -161,6 +174,7 @@ pub(super) struct Staircase {
     updates: Vec<Update>,
     quantum: u64,
     clock_uncertainty: Duration,
+    lag: Duration,
     coverage: f64,
 }
 
@@ -170,9 +184,11 @@ impl Staircase {
         reads: &[SensorReading],
         start: Nanos,
         end: Nanos,
-        clock_uncertainty: Duration,
+        sampling: Sampling,
     ) -> Result<Self, NoEnergy> {
-        let (earliest, latest) = (start.before(clock_uncertainty), end + clock_uncertainty);
+        let clock_uncertainty = sampling.clock_uncertainty;
+        let lag = sensor.publication_lag.unwrap_or_default();
+        let (earliest, latest) = (start.before(clock_uncertainty), end + clock_uncertainty + lag);
         let surely_before =
             |read: &&SensorReading| read.changed_before.is_some_and(|before| before <= earliest);
         let surely_after =
@@ -208,7 +224,8 @@ impl Staircase {
             updates,
             quantum: sensor.quantum_microjoules.unwrap_or(0),
             clock_uncertainty,
-            coverage: coverage(&near, gap(sensor), start, end),
+            lag,
+            coverage: coverage(&near, gap(sensor, sampling.interval), start, end),
         })
     }
 
@@ -233,7 +250,10 @@ impl Staircase {
 
     /// An error unless the counter moved, for sure, within `[start, end]`.
     fn resolves(&self, start: Nanos, end: Nanos) -> Result<(), NoEnergy> {
-        let moved = self.updates.iter().any(|update| update.after >= start && update.before <= end);
+        let moved = self
+            .updates
+            .iter()
+            .any(|update| update.after >= start + self.lag && update.before <= end);
         moved.then_some(()).ok_or(NoEnergy::TooShort)
     }
 
@@ -256,8 +276,10 @@ impl Staircase {
         self.updates[count.saturating_sub(1)].value
     }
 
-    /// The first value known to have appeared wholly at or after `time`: the true energy isn't more.
+    /// The first value known to be of `time` or later, which with a lag appears that much after it: the
+    /// true energy isn't more.
     fn bound_at(&self, time: Nanos) -> u64 {
+        let time = time + self.lag;
         let index = self.updates.partition_point(|update| update.after < time);
         self.updates[index.min(self.updates.len() - 1)].value
     }
@@ -306,15 +328,14 @@ fn at_rest(
     reads: &[SensorReading],
     start: Nanos,
     end: Nanos,
-    clock_uncertainty: Duration,
+    sampling: Sampling,
 ) -> Option<EnergyEstimate> {
-    // A GPU or a CPU that says zero is a fault.
-    let may_be_off = sensor.kind == SensorKind::Ane
-        || (sensor.kind == SensorKind::Gpu && sensor.source == "apple");
-    if !may_be_off {
+    if !may_be_off(sensor) {
         return None;
     }
-    let (earliest, latest) = (start.before(clock_uncertainty), end + clock_uncertainty);
+    let clock_uncertainty = sampling.clock_uncertainty;
+    let lag = sensor.publication_lag.unwrap_or_default();
+    let (earliest, latest) = (start.before(clock_uncertainty), end + clock_uncertainty + lag);
     let first = reads.iter().rposition(|read| read.read_end <= earliest)?;
     let last = reads.iter().position(|read| read.read_start >= latest)?;
     let near: Vec<&SensorReading> = reads.get(first..=last)?.iter().collect();
@@ -328,8 +349,14 @@ fn at_rest(
         lower: Joules(0.0),
         upper: Joules::from_microjoules(sensor.quantum_microjoules.unwrap_or(0)),
         method: Method::Counter,
-        coverage: coverage(&near, gap(sensor), start, end),
+        coverage: coverage(&near, gap(sensor, sampling.interval), start, end),
     })
+}
+
+/// Whether no power and a counter that stands still are what this sensor may show. Of another GPU, or
+/// of a CPU, they are a fault.
+pub(crate) fn may_be_off(sensor: &SensorInfo) -> bool {
+    sensor.kind == SensorKind::Ane || (sensor.kind == SensorKind::Gpu && sensor.source == "apple")
 }
 
 /// Share of the window that isn't inside a stretch of more than `gap` without a read.
@@ -360,8 +387,9 @@ pub fn integrated_energy(
     reads: &[SensorReading],
     start: Nanos,
     end: Nanos,
+    interval: Duration,
 ) -> Result<EnergyEstimate, NoEnergy> {
-    integrate(reads, gap(sensor), start, end, Duration::ZERO)
+    integrate(reads, gap(sensor, interval), start, end, Duration::ZERO)
 }
 
 /// Energy of a sensor that only gives power: trapezoids between reads.

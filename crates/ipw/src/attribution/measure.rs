@@ -1,12 +1,11 @@
 //! The groups of a record that come from telemetry, for one query's window.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use energy_proto::{Nanos, SensorInfo, SensorKind, SensorReading, Throttle};
 
 use super::basis::{Basis, BasisKind};
-use super::energy::{EnergyEstimate, Method, NoEnergy, window_energy};
+use super::energy::{EnergyEstimate, Method, NoEnergy, Sampling, window_energy};
 use super::power;
 use crate::analysis::stats::summarize;
 use crate::record::{
@@ -69,8 +68,8 @@ pub struct Meter {
     pub counted: BTreeSet<u32>,
     /// The basis, or why there is none, as in `status`.
     pub basis: Result<Basis, String>,
-    /// Half-width of what isn't known about the monitor's clock.
-    pub clock_uncertainty: Duration,
+    /// How its readings were taken.
+    pub sampling: Sampling,
     /// Power of the basis at idle, once it has been measured.
     pub idle: Option<Idle>,
 }
@@ -89,6 +88,15 @@ impl Meter {
     #[must_use]
     pub fn members(&self) -> &[u32] {
         self.basis.as_ref().map_or(&[], |basis| &basis.members)
+    }
+
+    /// Whether all that a row of a query that ended at `end` waits for has come.
+    #[must_use]
+    pub fn is_covered(&self, timeline: &Timeline, end: Nanos) -> bool {
+        let end = end + self.sampling.clock_uncertainty;
+        self.members()
+            .iter()
+            .all(|id| self.sensor(*id).is_some_and(|sensor| timeline.covers(sensor, end)))
     }
 
     /// Measures the power of the basis at idle.
@@ -158,7 +166,7 @@ impl Meter {
         end: Nanos,
     ) -> Result<EnergyEstimate, NoEnergy> {
         let sensor = self.sensor(id).ok_or(NoEnergy::NoReadings)?;
-        window_energy(sensor, timeline.sensor(id), start, end, self.clock_uncertainty)
+        window_energy(sensor, timeline.sensor(id), start, end, self.sampling)
     }
 
     /// A sensor by its id.
@@ -401,7 +409,8 @@ impl Meter {
             .iter()
             .filter(|sensor| ids.contains(&sensor.id))
             .map(|sensor| {
-                power::steps(sensor, timeline.sensor(sensor.id), window.start, window.end)
+                let reads = timeline.sensor(sensor.id);
+                power::steps(sensor, reads, window.start, window.end, self.sampling)
             })
             .collect();
         power::stats(&power::sum(&devices))

@@ -1,11 +1,9 @@
 //! Power over a window as steps in time, so that a sum over devices whose reads fall at different
 //! instants is a sum at each instant, and an average is weighted by time.
 
-use std::time::Duration;
-
 use energy_proto::{Nanos, SensorInfo, SensorReading};
 
-use super::energy::{Staircase, gap, neighbourhood, power_points};
+use super::energy::{Sampling, Staircase, gap, neighbourhood, power_points};
 use crate::record::Stats;
 
 /// Constant power from an instant to another.
@@ -18,19 +16,19 @@ pub(super) fn steps(
     reads: &[SensorReading],
     start: Nanos,
     end: Nanos,
+    sampling: Sampling,
 ) -> Vec<Step> {
     let reads = neighbourhood(reads, start, end);
-    let whole: Vec<Step> = match Staircase::around(sensor, reads, start, end, Duration::ZERO) {
+    let gap = gap(sensor, sampling.interval);
+    // The offset of the clocks moves all steps together, and changes none of them.
+    let sampling = Sampling { clock_uncertainty: Default::default(), ..sampling };
+    let whole: Vec<Step> = match Staircase::around(sensor, reads, start, end, sampling) {
         Ok(stairs) => stairs.slopes().collect(),
         Err(_) => match power_points(reads, start, end) {
-            Ok(points)
-                if points.windows(2).all(|pair| pair[1].0.since(pair[0].0) <= gap(sensor)) =>
-            {
-                points
-                    .windows(2)
-                    .map(|pair| (pair[0].0, pair[1].0, f64::midpoint(pair[0].1, pair[1].1)))
-                    .collect()
-            }
+            Ok(points) if points.windows(2).all(|pair| pair[1].0.since(pair[0].0) <= gap) => points
+                .windows(2)
+                .map(|pair| (pair[0].0, pair[1].0, f64::midpoint(pair[0].1, pair[1].1)))
+                .collect(),
             _ => Vec::new(),
         },
     };

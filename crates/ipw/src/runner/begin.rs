@@ -93,7 +93,7 @@ fn segment(metering: &Metering) -> Segment {
         sensors: meter.sensors.clone(),
         counted: meter.counted.iter().copied().collect(),
         no_energy: meter.basis.as_ref().err().cloned(),
-        clock_uncertainty_nanos: u64::try_from(meter.clock_uncertainty.as_nanos())
+        clock_uncertainty_nanos: u64::try_from(meter.sampling.clock_uncertainty.as_nanos())
             .unwrap_or(u64::MAX),
     }
 }

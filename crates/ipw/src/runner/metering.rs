@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::{Event, Events, RunConfig, RunError, provenance};
 use crate::attribution::basis;
+use crate::attribution::energy::Sampling;
 use crate::attribution::measure::Meter;
 use crate::hardware;
 use crate::monitor::{MonitorCommand, MonitorProcess, OwnMonitor, RunningMonitor, find};
@@ -22,6 +23,8 @@ use crate::telemetry::{MonitorLink, TelemetrySession};
 const READINGS_QUEUE: usize = 16_384;
 /// How long each sensor is given to show itself before the run goes on without it.
 const PRIME: Duration = Duration::from_secs(3);
+/// How long the end of session and monitor may hold up the run's final figures.
+const STOP: Duration = Duration::from_secs(10);
 
 /// `--monitor`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +111,7 @@ impl Metering {
                 sensors: Vec::new(),
                 counted: BTreeSet::new(),
                 basis: Err(reason.to_owned()),
-                clock_uncertainty: Duration::ZERO,
+                sampling: Sampling::default(),
                 idle: None,
             },
             remedy: Some(remedy),
@@ -151,7 +154,10 @@ impl Metering {
             sensors: description.sensors.clone(),
             counted: counted.sensors,
             basis: chosen,
-            clock_uncertainty: session.stats().clock_uncertainty,
+            sampling: Sampling {
+                interval: description.interval,
+                clock_uncertainty: session.stats().clock_uncertainty,
+            },
             idle: None,
         };
         let mut warnings = counted.warnings;
@@ -199,14 +205,27 @@ impl Metering {
         self.readings.take()
     }
 
-    /// Ends session and monitor; tells the CPU time that a monitor of our own took, in seconds.
+    /// Ends session and monitor within a bounded time, whatever state they are in; tells the CPU time
+    /// that a monitor of our own took, in seconds.
     pub(super) async fn stop(self) -> Option<f64> {
+        self.stop_within(STOP).await
+    }
+
+    async fn stop_within(self, patience: Duration) -> Option<f64> {
+        let stopped = tokio::time::timeout(patience, self.see_off()).await;
+        stopped.unwrap_or_else(|_| {
+            tracing::warn!("the energy monitor didn't stop within {} s", patience.as_secs());
+            None
+        })
+    }
+
+    async fn see_off(self) -> Option<f64> {
         if let Some(session) = self.session.and_then(Arc::into_inner) {
             session.close().await;
         }
         let process = self.process.lock().await.take()?;
-        process.stop().await;
-        cpu_seconds(UsageWho::RUSAGE_CHILDREN)
+        // The time of one that was left behind isn't known.
+        if process.stop().await { cpu_seconds(UsageWho::RUSAGE_CHILDREN) } else { None }
     }
 }
 
@@ -283,4 +302,19 @@ fn remedy(description: &Description) -> String {
          --tdp-watts W gives a rough figure from CPU load, marked ESTIMATED"
             .to_owned()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_monitor_that_does_not_stop_holds_the_final_figures_up_for_a_bounded_time() {
+        let metering = Metering::without("monitor_off", String::new());
+        let held = Arc::clone(&metering.process).lock_owned().await;
+        let stopped = metering.stop_within(Duration::from_millis(50));
+        let stopped = tokio::time::timeout(Duration::from_secs(5), stopped).await;
+        assert_eq!(stopped, Ok(None));
+        drop(held);
+    }
 }

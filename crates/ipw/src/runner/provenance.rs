@@ -62,9 +62,9 @@ fn notes(meter: &Meter) -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
     use crate::attribution::basis;
+    use crate::attribution::energy::Sampling;
     use energy_proto::SensorInfo;
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     fn sensor(id: u32, kind: SensorKind, source: &str) -> SensorInfo {
         SensorInfo {
@@ -78,8 +78,8 @@ mod tests {
     fn said(sensors: Vec<SensorInfo>) -> Vec<String> {
         let counted: BTreeSet<u32> = sensors.iter().map(|sensor| sensor.id).collect();
         let basis = basis::choose(&sensors, &counted);
-        let clock_uncertainty = Duration::ZERO;
-        warnings(&Meter { sensors, counted, basis, clock_uncertainty, idle: None })
+        let sampling = Sampling::default();
+        warnings(&Meter { sensors, counted, basis, sampling, idle: None })
     }
 
     #[test]

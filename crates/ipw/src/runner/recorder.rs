@@ -214,9 +214,8 @@ impl Recorder {
     }
 
     fn is_covered(&self, end: Nanos) -> bool {
-        let end = end + self.meter.clock_uncertainty;
         self.session.as_ref().is_none_or(|session| {
-            session.with_timeline(|timeline| timeline.covers(self.meter.members(), end))
+            session.with_timeline(|timeline| self.meter.is_covered(timeline, end))
         })
     }
 
@@ -243,7 +242,7 @@ impl Recorder {
     fn note_clock(&mut self) {
         let Some(session) = self.session.as_ref().filter(|_| !self.settled) else { return };
         let uncertainty = session.stats().clock_uncertainty;
-        self.meter.clock_uncertainty = uncertainty;
+        self.meter.sampling.clock_uncertainty = uncertainty;
         self.summary.segments[self.segment.index as usize].clock_uncertainty_nanos =
             u64::try_from(uncertainty.as_nanos()).unwrap_or(u64::MAX);
     }

@@ -174,6 +174,9 @@ pub(super) fn description(first: &[pb::TelemetryReading]) -> Option<Description>
             uuid: format!("{SOURCE}:{kind}"),
             status: if measures.is_empty() { Status::Unsupported } else { Status::Ok },
             measures,
+            // It reads, then stamps, and how long it read isn't told: but not since before its last
+            // stamp.
+            publication_lag: Some(interval(first)),
             note: note(kind),
             ..SensorInfo::new(id, kind, SOURCE)
         });
@@ -256,6 +259,8 @@ fn interval(messages: &[pb::TelemetryReading]) -> Duration {
 struct Counter {
     epoch: u32,
     value: Option<u64>,
+    /// When a message last had a value.
+    seen: Option<Nanos>,
     changed_after: Option<Nanos>,
     changed_before: Option<Nanos>,
 }
@@ -265,19 +270,20 @@ impl Counter {
         *self = Self { epoch: self.epoch.wrapping_add(1), ..Self::default() };
     }
 
-    /// Takes a value that was there at `at` and may not have been at the read before, `previous`.
-    /// False if it started again.
-    fn take(&mut self, value: Option<u64>, previous: Option<Nanos>, at: Nanos) -> bool {
+    /// Takes a value that was there at `at` and may not have been at the last read that had one: what
+    /// it was at a read without one isn't known. False if it started again.
+    fn take(&mut self, value: Option<u64>, at: Nanos) -> bool {
         let Some(value) = value else { return true };
         let decreased = self.value.is_some_and(|before| value < before);
         if decreased {
             self.begin_again();
         }
         if self.value != Some(value) {
-            self.changed_after = self.value.and(previous);
+            self.changed_after = self.seen;
             self.changed_before = Some(at);
             self.value = Some(value);
         }
+        self.seen = Some(at);
         !decreased
     }
 }
@@ -335,7 +341,7 @@ impl Original {
         arrival: Nanos,
     ) -> Option<Reading> {
         let at = self.place(message.timestamp_nanos, arrival)?;
-        let previous = self.placed.replace(at);
+        self.placed = Some(at);
         self.sequence += 1;
         let counters = &mut self.counters;
         let sensors = self.sensors.iter().map(|id| {
@@ -343,7 +349,7 @@ impl Original {
             let Rail { microjoules, watts } = rail(message, *id);
             (read.energy_microjoules, read.power) = (microjoules, watts.map(Watts));
             if let Some(counter) = counters.get_mut(*id as usize) {
-                if !counter.take(microjoules, previous, at) {
+                if !counter.take(microjoules, at) {
                     read.status = Status::Reset;
                 }
                 read.epoch = counter.epoch;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use energy_proto::{Nanos, Reading, SensorReading, Watts};
+use energy_proto::{Nanos, Reading, SensorInfo, SensorReading, Watts};
 
-use crate::attribution::energy::power_at;
+use crate::attribution::energy::{may_be_off, power_at};
 
 /// Each sensor's reads in the order in which they ended.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,20 +54,22 @@ impl Timeline {
         inside
     }
 
-    /// Whether each of `sensors` has shown something that happened wholly at or after `end`: a change
-    /// of its counter, or, where it has none, a read.
+    /// Whether a sensor has shown something that happened wholly at or after `end`: a change of its
+    /// counter, or, where it has none, a read.
     #[must_use]
-    pub fn covers(&self, sensors: &[u32], end: Nanos) -> bool {
-        sensors.iter().all(|id| {
-            let after = self.sensor(*id).iter().rev().take_while(|read| read.read_end >= end);
-            after.into_iter().any(|read| match read.energy_microjoules {
-                // A rail that is off shows no change, however long one waits.
-                Some(_) => {
-                    read.changed_after.is_some_and(|changed| changed >= end)
-                        || (read.power == Some(Watts(0.0)) && read.read_start >= end)
-                }
-                None => power_at(read).is_some_and(|at| at >= end) && read.read_start >= end,
-            })
+    pub fn covers(&self, sensor: &SensorInfo, end: Nanos) -> bool {
+        // A counter shows what was true up to a lag before.
+        let shown = end + sensor.publication_lag.unwrap_or_default();
+        let mut after = self.sensor(sensor.id).iter().rev().take_while(|read| read.read_end >= end);
+        after.any(|read| match read.energy_microjoules {
+            // A rail that is off shows no change, however long one waits.
+            Some(_) => {
+                read.changed_after.is_some_and(|changed| changed >= shown)
+                    || (may_be_off(sensor)
+                        && read.power == Some(Watts(0.0))
+                        && read.read_start >= shown)
+            }
+            None => power_at(read).is_some_and(|at| at >= end) && read.read_start >= end,
         })
     }
 
@@ -106,7 +108,11 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use energy_proto::Status;
+    use energy_proto::{SensorKind, Status};
+
+    fn gpu() -> SensorInfo {
+        SensorInfo::new(0, SensorKind::Gpu, "nvml")
+    }
 
     fn read(sensor: u32, at: u64) -> SensorReading {
         SensorReading {
@@ -151,12 +157,36 @@ mod tests {
             ..read(0, at)
         };
         timeline.push_read(counter(100, 90));
-        assert!(!timeline.covers(&[0], Nanos(95)));
+        assert!(!timeline.covers(&gpu(), Nanos(95)));
         timeline.push_read(counter(120, 99));
-        assert!(!timeline.covers(&[0], Nanos(95)), "the change may have been before 95");
+        assert!(!timeline.covers(&gpu(), Nanos(95)), "the change may have been before 95");
         timeline.push_read(counter(130, 101));
-        assert!(timeline.covers(&[0], Nanos(95)));
-        assert!(!timeline.covers(&[0, 7], Nanos(95)), "sensor 7 has shown nothing");
+        assert!(timeline.covers(&gpu(), Nanos(95)));
+        let lagging = SensorInfo { publication_lag: Some(Duration::from_nanos(2)), ..gpu() };
+        assert!(!timeline.covers(&lagging, Nanos(95)), "what it showed at 96 may be of 94");
+        let silent = SensorInfo::new(7, SensorKind::Gpu, "nvml");
+        assert!(!timeline.covers(&silent, Nanos(95)), "sensor 7 has shown nothing");
+    }
+
+    #[test]
+    fn no_power_and_no_change_cover_a_time_only_of_what_may_be_off() {
+        let mut timeline = Timeline::default();
+        let still = |at: u64| SensorReading {
+            energy_microjoules: Some(7),
+            power: Some(Watts(0.0)),
+            changed_before: Some(Nanos(10)),
+            ..read(0, at)
+        };
+        [20, 120].map(still).into_iter().for_each(|read| timeline.push_read(read));
+        for (kind, source, covered) in [
+            (SensorKind::Ane, "apple", true),
+            (SensorKind::Gpu, "apple", true),
+            (SensorKind::Gpu, "nvml", false),
+            (SensorKind::CpuPackage, "apple", false),
+        ] {
+            let sensor = SensorInfo::new(0, kind, source);
+            assert_eq!(timeline.covers(&sensor, Nanos(95)), covered, "{kind} {source}");
+        }
     }
 
     #[test]
@@ -165,9 +195,9 @@ mod tests {
         let told_late =
             |at: u64, of: u64| SensorReading { power_at: Some(Nanos(of)), ..read(0, at) };
         timeline.push_read(told_late(100, 80));
-        assert!(!timeline.covers(&[0], Nanos(90)), "read after it, but sampled before");
+        assert!(!timeline.covers(&gpu(), Nanos(90)), "read after it, but sampled before");
         timeline.push_read(told_late(120, 95));
-        assert!(timeline.covers(&[0], Nanos(90)));
+        assert!(timeline.covers(&gpu(), Nanos(90)));
     }
 
     #[test]

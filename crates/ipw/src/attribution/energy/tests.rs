@@ -47,7 +47,7 @@ fn constant(watts: u64) -> impl Fn(u64) -> u64 {
 }
 
 fn energy(reads: &[SensorReading], from_ms: u64, to_ms: u64) -> Result<EnergyEstimate, NoEnergy> {
-    window_energy(&gpu(), reads, Nanos(from_ms * MS), Nanos(to_ms * MS), Duration::ZERO)
+    window_energy(&gpu(), reads, Nanos(from_ms * MS), Nanos(to_ms * MS), Sampling::default())
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn more_power_than_the_board_is_allowed_is_refused() {
     let reads = counter(50, 100, 5_000, constant(3_000));
     let limited = SensorInfo { power_limit: Some(Watts(700.0)), ..gpu() };
     let energy =
-        window_energy(&limited, &reads, Nanos(1_000 * MS), Nanos(2_000 * MS), Duration::ZERO);
+        window_energy(&limited, &reads, Nanos(1_000 * MS), Nanos(2_000 * MS), Sampling::default());
     assert_eq!(energy, Err(NoEnergy::AbovePowerLimit));
 }
 
@@ -165,7 +165,7 @@ fn a_fast_counter_is_placed_where_it_was_read() {
     let reads = counter(50, 1, 5_000, |ms| if ms < 2_000 { 0 } else { (ms - 2_000) * 100_000 });
     let known = SensorInfo { update_period: Some(Duration::from_millis(1)), ..gpu() };
     let window = |info: &SensorInfo| {
-        window_energy(info, &reads, Nanos(2_100 * MS), Nanos(3_100 * MS), Duration::ZERO)
+        window_energy(info, &reads, Nanos(2_100 * MS), Nanos(3_100 * MS), Sampling::default())
     };
     let placed = window(&known).unwrap().energy.0;
     assert!((placed - 100.0).abs() < 0.06, "{placed}");
@@ -201,8 +201,9 @@ fn a_gap_in_power_readings_is_refused() {
 #[test]
 fn an_unknown_clock_offset_widens_the_bounds_and_keeps_the_estimate() {
     let reads = counter(50, 100, 5_000, constant(300));
-    let with = |uncertainty| {
-        window_energy(&gpu(), &reads, Nanos(1_030 * MS), Nanos(2_030 * MS), uncertainty).unwrap()
+    let with = |clock_uncertainty| {
+        let sampling = Sampling { clock_uncertainty, ..Sampling::default() };
+        window_energy(&gpu(), &reads, Nanos(1_030 * MS), Nanos(2_030 * MS), sampling).unwrap()
     };
     let (sure, unsure) = (with(Duration::ZERO), with(Duration::from_millis(120)));
     assert_eq!(sure.energy, unsure.energy);
@@ -214,8 +215,42 @@ fn what_an_estimate_source_counts_is_an_estimate() {
     let reads = counter(50, 100, 5_000, constant(30));
     let source = SensorInfo { source: "estimate".into(), ..gpu() };
     let estimate =
-        window_energy(&source, &reads, Nanos(1_000 * MS), Nanos(2_000 * MS), Duration::ZERO);
+        window_energy(&source, &reads, Nanos(1_000 * MS), Nanos(2_000 * MS), Sampling::default());
     assert_eq!(estimate.unwrap().method, Method::Estimated);
+}
+
+#[test]
+fn a_value_that_is_as_old_as_the_declared_lag_keeps_the_truth_inside() {
+    // 100 W until 2 s, then 500 W; the counter shows what was true 100 ms before.
+    let load = |ms: u64| 100_000 * ms.min(2_000) + 500_000 * ms.saturating_sub(2_000);
+    let reads = counter(10, 20, 5_000, |ms| load(ms.saturating_sub(100)));
+    let within = |publication_lag| {
+        let lagging = SensorInfo { publication_lag, ..gpu() };
+        [(1_500, 2_100), (2_000, 3_000), (2_150, 2_900)].map(|(from, to)| {
+            let (start, end) = (Nanos(from * MS), Nanos(to * MS));
+            let estimate =
+                window_energy(&lagging, &reads, start, end, Sampling::default()).unwrap();
+            assert!(estimate.lower <= estimate.energy && estimate.energy <= estimate.upper);
+            let truth = (load(to) - load(from)) as f64 * 1e-6;
+            estimate.lower.0 <= truth && truth <= estimate.upper.0
+        })
+    };
+    assert_eq!(within(None), [false, false, true], "constant power is the same at any time");
+    assert_eq!(within(Some(Duration::from_millis(100))), [true; 3]);
+}
+
+#[test]
+fn a_window_needs_a_change_that_the_lag_does_not_put_before_it() {
+    let reads = counter(10, 20, 5_000, constant(300));
+    let window = |lag: u64, end: u64| {
+        let sensor = SensorInfo { publication_lag: Some(Duration::from_millis(lag)), ..gpu() };
+        let (start, end) = (Nanos(4_000 * MS), Nanos(end * MS));
+        window_energy(&sensor, &reads, start, end, Sampling::default()).map(|_| ())
+    };
+    assert_eq!(window(100, 4_500), Ok(()));
+    assert_eq!(window(100, 4_100), Err(NoEnergy::TooShort));
+    assert_eq!(window(600, 4_500), Err(NoEnergy::NotBracketed));
+    assert_eq!(window(u64::MAX, 4_500), Err(NoEnergy::NotBracketed));
 }
 
 /// Cumulative microjoules at each millisecond of random steps of power.
@@ -293,7 +328,7 @@ proptest! {
             .collect();
         let (from, to) = (until / 4 * MS, until / 2 * MS);
         let window = |reads: &[SensorReading], shift: u64| {
-            window_energy(&gpu(), reads, Nanos(from + shift), Nanos(to + shift), Duration::ZERO)
+            window_energy(&gpu(), reads, Nanos(from + shift), Nanos(to + shift), Sampling::default())
         };
         match (window(&reads, 0), window(&shifted, shift)) {
             (Ok(a), Ok(b)) => {
@@ -314,7 +349,7 @@ fn a_gpu_whose_counter_stands_still_at_no_power_is_a_fault_and_not_zero() {
     };
     let window = |sensor: &SensorInfo, power| {
         let (start, end) = (Nanos(1_000 * MS), Nanos(2_000 * MS));
-        window_energy(sensor, &still(power), start, end, Duration::ZERO)
+        window_energy(sensor, &still(power), start, end, Sampling::default())
     };
     let ane = sensor(0, SensorKind::Ane, "apple");
     assert!(window(&gpu(), 0.0).is_err());
@@ -336,7 +371,8 @@ fn power_counts_from_the_drivers_own_time_and_a_sample_told_twice_counts_once() 
     };
     let reads: Vec<SensorReading> = (0..60).map(read).collect();
     let of = |from: u64, to: u64| {
-        window_energy(&gpu(), &reads, Nanos(from * MS), Nanos(to * MS), Duration::ZERO).unwrap()
+        window_energy(&gpu(), &reads, Nanos(from * MS), Nanos(to * MS), Sampling::default())
+            .unwrap()
     };
     assert!((of(300, 900).energy.0 - 60.0).abs() < 1e-6);
     assert!((of(1_000, 2_000).energy.0 - 300.0).abs() < 1e-6, "not 80 ms late");
@@ -349,8 +385,28 @@ fn a_sensor_that_is_read_slowly_by_its_own_schedule_has_no_gaps_for_that() {
     let slow = SensorInfo { read_period: Some(Duration::from_millis(1_500)), ..gpu() };
     let coverage = |sensor: &SensorInfo| {
         let (start, end) = (Nanos(2_000 * MS), Nanos(9_000 * MS));
-        window_energy(sensor, &reads, start, end, Duration::ZERO).unwrap().coverage
+        window_energy(sensor, &reads, start, end, Sampling::default()).unwrap().coverage
     };
     assert_eq!(coverage(&slow), 1.0);
     assert!(coverage(&gpu()) < 0.1);
+}
+
+#[test]
+fn reads_as_far_apart_as_the_sampling_interval_leave_no_gap() {
+    let interval = Duration::from_secs(5);
+    let power = |mut read: SensorReading| {
+        (read.energy_microjoules, read.power) = (None, Some(Watts(100.0)));
+        read
+    };
+    let counted = counter(5_000, 20, 60_000, constant(100));
+    let powered: Vec<SensorReading> = counted.iter().copied().map(power).collect();
+    let window = |reads: &[SensorReading], interval| {
+        let (start, end) = (Nanos(12_000 * MS), Nanos(47_000 * MS));
+        let sampling = Sampling { interval, ..Sampling::default() };
+        window_energy(&gpu(), reads, start, end, sampling)
+    };
+    assert_eq!(window(&counted, interval).unwrap().coverage, 1.0);
+    assert!(window(&counted, Duration::ZERO).unwrap().coverage < 0.1);
+    assert!((window(&powered, interval).unwrap().energy.0 - 3_500.0).abs() < 1e-6);
+    assert_eq!(window(&powered, Duration::from_millis(1_000)), Err(NoEnergy::Gap));
 }

@@ -39,7 +39,7 @@ fn timeline(sensors: &[(u32, u64)]) -> Timeline {
 fn meter(sensors: Vec<SensorInfo>) -> Meter {
     let counted: BTreeSet<u32> = sensors.iter().map(|sensor| sensor.id).collect();
     let basis = basis::choose(&sensors, &counted);
-    Meter { sensors, counted, basis, clock_uncertainty: Duration::ZERO, idle: None }
+    Meter { sensors, counted, basis, sampling: Sampling::default(), idle: None }
 }
 
 fn at_rest(watts: f64) -> Option<Idle> {
@@ -235,7 +235,7 @@ fn the_rails_of_an_apple_chip_are_added_and_one_that_is_off_adds_nothing() {
         (energy.soc_per_query_joules, energy.ane_per_query_joules),
         (energy.basis_joules, Some(0.0))
     );
-    assert!(timeline.covers(meter.members(), Nanos(4_000 * MS)));
+    assert!(meter.is_covered(&timeline, Nanos(4_000 * MS)));
 
     let mut silent = Timeline::default();
     [0, 1].iter().flat_map(|id| reads(*id, 10)).for_each(|read| silent.push_read(read));

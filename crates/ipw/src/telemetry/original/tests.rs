@@ -158,6 +158,20 @@ fn a_value_appeared_between_the_reads_that_lack_and_have_it() {
 }
 
 #[test]
+fn a_value_that_comes_after_one_that_is_not_known_may_have_appeared_before_that() {
+    let mut original = original();
+    let mut read = |index: u64, joules: f64| {
+        let message = pb::TelemetryReading { energy_joules: Some(joules), ..message(index) };
+        original.read(&message, Nanos(index * 50 * MS)).unwrap().sensors[0]
+    };
+    read(1, 100.0);
+    assert_eq!(read(2, -1.0).energy_microjoules, None);
+    let known_again = read(3, 200.0);
+    assert_eq!(known_again.changed_after, Some(Nanos(50 * MS)));
+    assert_eq!(known_again.changed_before, Some(Nanos(150 * MS)));
+}
+
+#[test]
 fn a_reading_that_is_sent_again_is_no_new_one() {
     let mut original = original();
     assert!(original.read(&message(1), Nanos(50 * MS)).is_some());

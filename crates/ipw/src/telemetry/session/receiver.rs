@@ -111,6 +111,29 @@ async fn first_messages(client: &mut Client) -> Result<Vec<pb::TelemetryReading>
     Ok(messages)
 }
 
+/// What a stream is waited for.
+#[derive(Debug, PartialEq)]
+enum Next<T> {
+    Message(T),
+    Renewal,
+    Silence,
+}
+
+/// The next thing that happens to a stream. `patience` is the caller's, from the last message on: a
+/// renewal is no sign of life, and may come more often than messages.
+async fn next<T>(
+    message: impl Future<Output = T>,
+    patience: tokio::time::Instant,
+    renewal: &mut tokio::time::Interval,
+) -> Next<T> {
+    tokio::select! {
+        message = tokio::time::timeout_at(patience, message) => {
+            message.map_or(Next::Silence, Next::Message)
+        }
+        _ = renewal.tick() => Next::Renewal,
+    }
+}
+
 /// The receiving end: one task, which owns everything it changes but the shared store.
 pub(super) struct Receiver {
     shared: Arc<Shared>,
@@ -217,13 +240,14 @@ impl Receiver {
         let mut renewal = tokio::time::interval(RENEWAL);
         renewal.reset();
         let mut dropped = 0;
+        let mut patience = tokio::time::Instant::now() + self.stall;
         loop {
-            tokio::select! {
-                message = tokio::time::timeout(self.stall, stream.message()) => {
-                    let Ok(message) = message else {
-                        return Err(SessionError::Silent(self.stall));
-                    };
+            match next(stream.message(), patience, &mut renewal).await {
+                Next::Silence => return Err(SessionError::Silent(self.stall)),
+                Next::Renewal => self.renew(client).await?,
+                Next::Message(message) => {
                     let arrival = monotonic_now();
+                    patience = tokio::time::Instant::now() + self.stall;
                     let Some(wire) = message? else { return Ok(()) };
                     self.heard = Instant::now();
                     let Some(reading) = self.read(wire, arrival)? else { continue };
@@ -231,7 +255,6 @@ impl Receiver {
                     dropped = reading.dropped;
                     self.keep(reading, lost);
                 }
-                _ = renewal.tick() => self.renew(client).await?,
             }
         }
     }
@@ -288,5 +311,26 @@ impl Receiver {
             stats.readings += 1;
             stats.dropped += lost + unsaved;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_stream_is_given_up_however_often_the_clock_is_looked_at() {
+        let mut renewal = tokio::time::interval(Duration::from_millis(20));
+        let patience = tokio::time::Instant::now() + Duration::from_millis(100);
+        let silent = async {
+            let mut renewals = 0;
+            while next(std::future::pending::<()>(), patience, &mut renewal).await == Next::Renewal
+            {
+                renewals += 1;
+            }
+            renewals
+        };
+        let renewals = tokio::time::timeout(Duration::from_secs(5), silent).await;
+        assert!(renewals.as_ref().is_ok_and(|renewals| *renewals >= 2), "{renewals:?}");
     }
 }
