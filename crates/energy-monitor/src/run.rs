@@ -67,7 +67,8 @@ async fn serve_until_stopped(config: &Config) -> anyhow::Result<()> {
     let Sampling { sampler, monitor, hub, sensors, accounts } = start_sampling(config, found)?;
 
     let stopping = CancellationToken::new();
-    let news = hub.clone().forward();
+    // A task of its own, so that a reading doesn't wake the whole server.
+    let mut news = tokio::spawn(hub.clone().forward());
     let stopped = stopping.clone().cancelled_owned();
     let count = sensors.now().len();
     let Doors { access, tls, metrics } = doors;
@@ -101,7 +102,7 @@ async fn serve_until_stopped(config: &Config) -> anyhow::Result<()> {
     announce(&address, metrics_address, count).context("cannot write to standard output")?;
     tokio::select! {
         ended = &mut serving => return ended.context("the server failed"),
-        () = news => bail!("the sampling thread has ended: see the log"),
+        _ = &mut news => bail!("the sampling thread has ended: see the log"),
         reason = shutdown.requested() => info!(%reason, "stopping"),
     }
 

@@ -135,8 +135,9 @@ impl ProcFile {
     }
 }
 
-/// Temperature, memory and utilisation: they change no faster, and each costs a call.
-const SLOW_FIGURES_PERIOD: Duration = Duration::from_millis(100);
+/// Temperature, memory and utilisation: each costs a call, and NVIDIA's utilisation is itself a mean over
+/// a sixth of a second or more (`nvmlUtilization_t` in nvml.h).
+const SLOW_FIGURES_PERIOD: Duration = Duration::from_millis(200);
 
 /// A figure that is read at most once in a period.
 #[derive(Debug)]

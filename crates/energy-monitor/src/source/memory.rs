@@ -2,10 +2,14 @@
 //! No energy. Bytes.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use energy_proto::{SensorInfo, SensorKind, SensorReading, Status, monotonic_now};
 
-use super::{Paced, ProcFile, SLOW_FIGURES_PERIOD, Source, Unavailable, timed};
+use super::{Paced, ProcFile, Source, Unavailable, timed};
+
+/// The kernel adds up all of its memory for each read.
+const PERIOD: Duration = Duration::from_millis(500);
 
 /// The host's main memory.
 pub struct MemorySource {
@@ -34,7 +38,7 @@ impl MemorySource {
             let reason = format!("{} has no MemTotal and MemAvailable", path.display());
             return Err(Unavailable::new(reason, ""));
         }
-        Ok(Self { path, meminfo, latest: Paced::every(SLOW_FIGURES_PERIOD) })
+        Ok(Self { path, meminfo, latest: Paced::every(PERIOD) })
     }
 }
 
