@@ -322,7 +322,8 @@ async fn a_driver_that_hangs_makes_its_gpu_stale_and_delays_nothing_else() {
         // The hung call lasts 2 s; this machine does other things too.
         let limit = Duration::from_millis(300);
         let age = Duration::from_nanos(pair[1].monotonic_nanos - read);
-        assert!(age < limit, "memory was read {age:?} before");
+        // The memory is read every 500 ms.
+        assert!(age < limit + Duration::from_millis(500), "memory was read {age:?} before");
         let gap = Duration::from_nanos(pair[1].monotonic_nanos - pair[0].monotonic_nanos);
         assert!(gap < limit, "a tick came {gap:?} after the one before");
     }
