@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use e2e::fake_nvml::load_into;
 use e2e::monitor::{Monitor, command, sensor};
+use e2e::sysfs::Sysfs;
 use energy_proto::{Description, Nanos, SensorKind, Status, Throttle, monotonic_now, pb};
 use fake_nvml::{Failure, Fault, Gpu, Metric, Model, OverPoll, OverPolled, PowerShape};
 
@@ -360,10 +361,57 @@ async fn a_gpu_that_does_not_open_at_first_is_tried_again() {
     let monitor = on(Gpu { faults, ..Gpu::like_an_h100() });
     let described = monitor.describe().await;
     assert_eq!(described.sensors[0].status, Status::Lost);
-    assert!(!described.sensors[0].remedy.is_empty());
+    let remedy = &described.sensors[0].remedy;
+    assert!(remedy.contains("restart the monitor"), "{remedy}");
     let read = first_with(&monitor, |read| read.energy_microjoules.is_some()).await;
     assert!(read.read_start_nanos >= until.0);
     assert_eq!((read.status(), read.power_watts), (pb::Status::Ok, Some(300.0)));
+}
+
+#[tokio::test]
+async fn a_gpu_that_opens_late_stays_the_sensor_that_it_was() {
+    const PACKAGE_MICROJOULES: u64 = 7_000_000;
+    let sysfs = Sysfs::new();
+    sysfs.zone("intel-rapl:0", "package-0", PACKAGE_MICROJOULES);
+    let until = in_ms(BY_THEN_IT_SERVES_MS);
+    let faults = vec![Fault::Reloads { from: Nanos(0), until }];
+    let power = PowerShape::Constant { watts: 120.0 };
+    let late = Gpu { faults, power, uuid: "GPU-late".to_owned(), ..Gpu::like_an_h100() };
+    let mut command = command(&["--port", "0", "--collection-interval-ms", "20"]);
+    command.arg("--sysfs-root").arg(sysfs.root());
+    load_into(&mut command, &Model { gpus: vec![Gpu::like_an_h100(), late], ..Model::default() });
+    let monitor = Monitor::start(&mut command);
+    let described = monitor.describe().await;
+    let kinds: Vec<_> = described.sensors[..3].iter().map(|info| info.kind).collect();
+    assert_eq!(kinds, [SensorKind::Gpu, SensorKind::Gpu, SensorKind::CpuPackage]);
+    assert_eq!(described.sensors[1].status, Status::Lost);
+    let mut stream = monitor.readings().await;
+    let opened = |reading: &pb::TelemetryReading| {
+        sensor(reading, 1).is_some_and(|it| it.power_watts.is_some())
+    };
+    let mut readings = stream.until(opened).await;
+    readings.extend(stream.take(30).await);
+    for reading in &readings {
+        let own = |id| sensor(reading, id).expect("every sensor is in every reading");
+        assert_eq!(own(0).power_watts, Some(300.0));
+        assert!(matches!(own(1).power_watts, None | Some(120.0)), "{:?}", own(1));
+        assert_eq!(own(2).energy_microjoules, Some(PACKAGE_MICROJOULES));
+        assert_eq!((own(2).power_watts, own(2).status()), (None, pb::Status::Ok));
+    }
+    assert!(opened(readings.last().expect("there are some")));
+}
+
+#[tokio::test]
+async fn tensor_activity_after_a_long_pause_is_the_mean_over_the_pause() {
+    let (from, until) = (in_ms(BY_THEN_IT_SERVES_MS), in_ms(BY_THEN_IT_SERVES_MS + 2_500));
+    let faults = vec![Fault::Hangs { from, until }];
+    let tensor_pct = Some(PowerShape::Constant { watts: 40.0 });
+    let monitor = on(Gpu { faults, tensor_pct, ..Gpu::like_an_h100() });
+    let mut stream = monitor.readings().await;
+    let readings = stream.until(|reading| first(reading).read_end_nanos >= until.0).await;
+    let after = first(readings.last().expect("one is from after it"));
+    let share = after.tensor_utilization_pct.expect("the samples lie further apart, no more");
+    assert!((share - 40.0).abs() < 1e-6, "{share}");
 }
 
 #[tokio::test]

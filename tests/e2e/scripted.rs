@@ -133,7 +133,7 @@ async fn recorded() -> (TempDir, Vec<(u64, u64)>) {
     for wire in monitor.readings().await.take(60).await {
         let gpu = sensor(&wire, 0).expect("it has a GPU");
         told.extend(gpu.energy_microjoules.map(|energy| (gpu.read_end_nanos, energy)));
-        writer.push(0, "node", &Reading::try_from(wire).expect("by the contract"));
+        writer.push(0, "node", &Reading::from(wire));
     }
     writer.commit().expect("there is space");
     let segment = Segment {

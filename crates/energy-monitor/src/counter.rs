@@ -17,7 +17,7 @@ pub const PLATFORM_FULL_POWER: Watts = Watts(20_000.0);
 /// RAPL moves about every millisecond.
 const RAPL_STEP: Duration = Duration::from_millis(20);
 /// No GPU takes more.
-const GPU_FULL_POWER: Watts = Watts(5_000.0);
+pub const GPU_FULL_POWER: Watts = Watts(5_000.0);
 /// A GPU's counter is a staircase: a step is the energy of a time before the read. The longest steps
 /// known are of 106 ms.
 const GPU_STEP: Duration = Duration::from_secs(1);
@@ -37,6 +37,8 @@ pub struct Counted {
 #[derive(Debug, Clone)]
 pub struct Counter {
     modulus: Option<u64>,
+    /// What the register holds that the driver adds up at each read, and at none in between.
+    register: Option<u64>,
     full_power: Watts,
     longest_step: Duration,
     last: Option<Last>,
@@ -69,6 +71,13 @@ impl Counter {
         Self::new(None, GPU_FULL_POWER, GPU_STEP)
     }
 
+    /// A GPU's counter that its driver adds up, whenever it is read, from a register that goes on at zero
+    /// after `register - 1`: what wraps between two reads is missing.
+    #[must_use]
+    pub fn of_gpu_register(register: u64) -> Self {
+        Self { register: Some(register), ..Self::of_gpu() }
+    }
+
     /// The same counter, with its epochs counted from this one.
     #[must_use]
     pub fn from_epoch(self, epoch: u32) -> Self {
@@ -76,7 +85,13 @@ impl Counter {
     }
 
     fn new(modulus: Option<u64>, full_power: Watts, longest_step: Duration) -> Self {
-        Self { modulus, full_power, longest_step, last: None, epoch: 0 }
+        Self { modulus, register: None, full_power, longest_step, last: None, epoch: 0 }
+    }
+
+    /// Begins an epoch: the next value doesn't compare with the last.
+    pub fn break_off(&mut self) {
+        self.last = None;
+        self.epoch += 1;
     }
 
     /// Takes what the counter showed at `at`, in microjoules.
@@ -105,6 +120,9 @@ impl Counter {
     /// By how much the energy rose since the last read; nothing if that isn't certain.
     fn rise(&self, last: Last, raw: u64, at: Nanos) -> Option<u64> {
         let elapsed = at.since(last.at);
+        if self.register.is_some_and(|register| self.most(elapsed) >= register) {
+            return None;
+        }
         let rise = match (raw.checked_sub(last.raw), self.modulus) {
             (Some(rise), None) => rise,
             (None, None) => return None,
@@ -198,6 +216,30 @@ mod tests {
         counter.observe(1_000, Nanos(0));
         let whole_wrap = Nanos(132_000_000_000);
         assert_eq!(counter.observe(2_000, whole_wrap), counted(2_000, 1, true));
+    }
+
+    #[test]
+    fn a_register_that_may_have_wrapped_between_two_reads_has_lost_its_continuity() {
+        let register = 262_144_000_000;
+        let mut counter = Counter::of_gpu_register(register);
+        counter.observe(1_000_000, Nanos(0));
+        let almost = Nanos(52_000_000_000);
+        assert_eq!(counter.observe(2_000_000, almost), counted(2_000_000, 0, false));
+        // 262,144 J are 52.4 s of 5,000 W.
+        let whole_wrap = almost + Duration::from_millis(52_430);
+        assert_eq!(counter.observe(3_000_000, whole_wrap), counted(3_000_000, 1, true));
+        assert_eq!(counter.observe(4_000_000, whole_wrap + Duration::from_secs(1)).epoch, 1);
+        let mut kept_by_the_device = Counter::of_gpu();
+        kept_by_the_device.observe(1_000_000, Nanos(0));
+        assert!(!kept_by_the_device.observe(2_000_000, whole_wrap).reset);
+    }
+
+    #[test]
+    fn what_is_counted_after_a_break_is_a_new_epoch_whatever_it_shows() {
+        let mut counter = Counter::of_gpu();
+        counter.observe(9_000_000, Nanos(0));
+        counter.break_off();
+        assert_eq!(counter.observe(9_000_000, Nanos(TICK)), counted(9_000_000, 1, false));
     }
 
     #[test]

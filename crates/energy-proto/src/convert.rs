@@ -1,22 +1,20 @@
 //! Between the wire's messages and the domain's words. What the wire can't say for sure (a negative
 //! number where only a missing one would be negative, a sensor kind of a later version) becomes
-//! `None` or an error here, so that no code behind it has to ask again.
+//! `None` or `Unknown` here, so that no code behind it has to ask again. What breaks the contract costs
+//! its own sensor's figures and no other's.
 
 use std::time::Duration;
 
 use crate::pb;
 use crate::reading::{
-    Description, GpuInfo, Reading, SensorInfo, SensorReading, SkippedSource, Status, SystemInfo,
-    Throttle, UnknownSensorKind,
+    Description, GpuInfo, Reading, SensorInfo, SensorKind, SensorReading, SkippedSource, Status,
+    SystemInfo, Throttle,
 };
 use crate::{ClockAnchor, Nanos, Watts};
 
-/// A message that breaks the contract.
+/// A sensor's reading that breaks the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedReading {
-    /// A sensor of a kind that this version doesn't know.
-    #[error(transparent)]
-    UnknownSensorKind(#[from] UnknownSensorKind),
     /// A value that was there before it appeared.
     #[error("sensor {sensor}: its value is told to have been seen before it appeared")]
     SeenBeforeItAppeared {
@@ -135,16 +133,21 @@ impl TryFrom<pb::SensorReading> for SensorReading {
     }
 }
 
-impl TryFrom<pb::TelemetryReading> for Reading {
-    type Error = MalformedReading;
-    fn try_from(wire: pb::TelemetryReading) -> Result<Self, MalformedReading> {
-        Ok(Self {
+impl From<pb::TelemetryReading> for Reading {
+    fn from(wire: pb::TelemetryReading) -> Self {
+        let at = Nanos(wire.monotonic_nanos);
+        // Of one that breaks the contract nothing is to be believed, its times least of all.
+        let own = |read: pb::SensorReading| {
+            let withheld = SensorReading::empty(read.sensor, at, at, Status::Implausible);
+            read.try_into().unwrap_or(withheld)
+        };
+        Self {
             sequence: wire.sequence,
             instance: wire.instance,
             dropped: wire.dropped,
-            at: Nanos(wire.monotonic_nanos),
-            sensors: wire.sensors.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-        })
+            at,
+            sensors: wire.sensors.into_iter().map(own).collect(),
+        }
     }
 }
 
@@ -206,13 +209,19 @@ impl From<SensorInfo> for pb::Sensor {
     }
 }
 
-impl TryFrom<pb::Sensor> for SensorInfo {
-    type Error = MalformedReading;
-    fn try_from(wire: pb::Sensor) -> Result<Self, MalformedReading> {
-        Ok(Self {
-            status: wire.status().into(),
+impl From<pb::Sensor> for SensorInfo {
+    fn from(wire: pb::Sensor) -> Self {
+        let status = wire.status().into();
+        let kind = wire.kind.parse();
+        let mut note = wire.note;
+        if let Err(unknown) = &kind {
+            let separator = if note.is_empty() { "" } else { "; " };
+            note = format!("{note}{separator}{unknown}: never counted");
+        }
+        Self {
+            status,
             id: wire.id,
-            kind: wire.kind.parse()?,
+            kind: kind.unwrap_or(SensorKind::Unknown),
             name: wire.name,
             source: wire.source,
             host: wire.host,
@@ -230,8 +239,8 @@ impl TryFrom<pb::Sensor> for SensorInfo {
             power_window: wire.power_window_nanos.map(Duration::from_nanos),
             read_period: wire.read_period_nanos.map(Duration::from_nanos),
             characterized: wire.characterized,
-            note: wire.note,
-        })
+            note,
+        }
     }
 }
 
@@ -264,10 +273,9 @@ impl From<Description> for pb::DescribeResponse {
     }
 }
 
-impl TryFrom<pb::DescribeResponse> for Description {
-    type Error = MalformedReading;
-    fn try_from(wire: pb::DescribeResponse) -> Result<Self, MalformedReading> {
-        Ok(Self {
+impl From<pb::DescribeResponse> for Description {
+    fn from(wire: pb::DescribeResponse) -> Self {
+        Self {
             api: wire.api,
             version: wire.version,
             instance: wire.instance,
@@ -281,7 +289,7 @@ impl TryFrom<pb::DescribeResponse> for Description {
             interval: Duration::from_millis(wire.interval_ms.into()),
             system_info: wire.system_info.map(Into::into).unwrap_or_default(),
             gpu_info: wire.gpu_info.map(Into::into),
-            sensors: wire.sensors.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            sensors: wire.sensors.into_iter().map(Into::into).collect(),
             skipped: wire
                 .skipped
                 .into_iter()
@@ -292,14 +300,13 @@ impl TryFrom<pb::DescribeResponse> for Description {
                 })
                 .collect(),
             missed_ticks: wire.missed_ticks,
-        })
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SensorKind;
 
     #[test]
     fn a_negative_or_absurd_power_is_a_missing_one() {
@@ -354,16 +361,51 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_of_a_later_version_is_an_error_that_names_it() {
-        let wire = pb::Sensor { kind: "fusion".into(), ..Default::default() };
-        let error = SensorInfo::try_from(wire).unwrap_err();
-        assert_eq!(error.to_string(), "unknown sensor kind `fusion`");
+    fn a_sensor_of_a_later_versions_kind_is_unknown_and_costs_no_other() {
+        let of_kind = |kind: &str| pb::Sensor { kind: kind.to_owned(), ..Default::default() };
+        let wire = pb::DescribeResponse {
+            sensors: vec![of_kind("fusion"), of_kind("gpu")],
+            ..Default::default()
+        };
+        let sensors = Description::from(wire).sensors;
+        let kinds: Vec<_> = sensors.iter().map(|info| info.kind).collect();
+        assert_eq!(kinds, [SensorKind::Unknown, SensorKind::Gpu]);
+        assert_eq!(sensors[0].note, "unknown sensor kind `fusion`: never counted");
+    }
+
+    #[test]
+    fn a_sensor_that_breaks_the_contract_is_withheld_and_the_others_of_its_tick_are_kept() {
+        let good = pb::SensorReading {
+            sensor: 1,
+            energy_microjoules: Some(7),
+            status: pb::Status::Ok.into(),
+            ..Default::default()
+        };
+        let ends_before_it_starts =
+            pb::SensorReading { read_start_nanos: 5, read_end_nanos: 4, ..good };
+        let seen_too_soon = pb::SensorReading {
+            changed_after_nanos: Some(9),
+            changed_before_nanos: Some(8),
+            ..good
+        };
+        for bad in [ends_before_it_starts, seen_too_soon] {
+            let bad = pb::SensorReading { sensor: 0, power_watts: Some(90.0), ..bad };
+            let wire = pb::TelemetryReading {
+                monotonic_nanos: 20,
+                sensors: vec![bad, good],
+                ..Default::default()
+            };
+            let sensors = Reading::from(wire).sensors;
+            let withheld = SensorReading::empty(0, Nanos(20), Nanos(20), Status::Implausible);
+            assert_eq!(sensors[0], withheld);
+            assert_eq!(sensors[1].energy_microjoules, Some(7));
+        }
     }
 
     #[test]
     fn every_kind_has_a_name_that_parses_back() {
-        for name in ["gpu", "cpu_package", "dram", "psys", "ane", "soc", "module", "npu", "memory"]
-        {
+        let known = ["gpu", "cpu_package", "dram", "psys", "ane", "soc", "module", "npu", "memory"];
+        for name in known.into_iter().chain(["unknown"]) {
             assert_eq!(name.parse::<SensorKind>().unwrap().as_str(), name);
         }
     }

@@ -31,10 +31,12 @@ pub enum SensorKind {
     Npu,
     /// The host's main memory: occupancy, no energy.
     Memory,
+    /// Of a kind that this version doesn't know: a part of no sum, since what it contains isn't known.
+    Unknown,
 }
 
 impl SensorKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Gpu,
         Self::CpuPackage,
         Self::Dram,
@@ -44,6 +46,7 @@ impl SensorKind {
         Self::Module,
         Self::Npu,
         Self::Memory,
+        Self::Unknown,
     ];
 
     /// The name on the wire and in files.
@@ -59,6 +62,7 @@ impl SensorKind {
             Self::Module => "module",
             Self::Npu => "npu",
             Self::Memory => "memory",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct AppleSource {
     first: Option<(Sample, Nanos)>,
     failures: u32,
     reported_power: bool,
+    /// Whether the samples since the last good one are known to be spoilt.
+    reported_spoilt: bool,
 }
 
 /// Kills every powermetrics of this process: to be called when it leaves, since a thread that waits
@@ -114,6 +116,7 @@ impl AppleSource {
             first: None,
             failures: 0,
             reported_power: false,
+            reported_spoilt: false,
         };
         source.meet();
         Ok(source)
@@ -180,7 +183,13 @@ impl AppleSource {
         Some(match parsed {
             Ok(sample) => Event::Sample(sample, came),
             Err(error) => {
-                warn!(error, "a sample of powermetrics can't be read: its energy is lost");
+                if !std::mem::replace(&mut self.reported_spoilt, true) {
+                    warn!(
+                        error,
+                        "a sample of powermetrics can't be read: its energy, and that of all until a \
+                         good one, is lost"
+                    );
+                }
                 Event::Spoilt
             }
         })
@@ -236,6 +245,7 @@ impl AppleSource {
 
     fn tell(&mut self, sample: &Sample, came: Nanos, readings: &mut Vec<SensorReading>) {
         self.failures = 0;
+        self.reported_spoilt = false;
         let is_from_power =
             |id| matches!(taken_of(sample, id), Taken::Known { from_power: true, .. });
         if !self.reported_power && (0..).zip(RAILS).any(|(id, _)| is_from_power(id)) {

@@ -20,7 +20,7 @@ use self::card::{Card, Vendor};
 use self::gpu::{Gpu, add_note};
 use self::jetson::Jetson;
 use super::{Source, Unavailable};
-use crate::counter::{PACKAGE_FULL_POWER, longest_unread};
+use crate::counter::{GPU_FULL_POWER, longest_unread};
 
 /// No two reads should be closer: amdgpu's firmware answers in about a millisecond.
 pub const CLOSEST: Duration = Duration::from_millis(10);
@@ -86,7 +86,7 @@ impl HwmonSource {
         self.gpus
             .iter()
             .any(Gpu::has_counter)
-            .then(|| longest_unread(REGISTER_MICROJOULES, PACKAGE_FULL_POWER))
+            .then(|| longest_unread(REGISTER_MICROJOULES, GPU_FULL_POWER))
     }
 
     fn open_cards(&mut self, sysfs_root: &Path, cards: &[Card]) {

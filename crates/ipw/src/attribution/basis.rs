@@ -209,6 +209,14 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_sensor_of_an_unknown_kind_is_no_basis_and_no_part_of_one() {
+        let unknown = sensor(1, SensorKind::Unknown, "nvml");
+        assert_eq!(chosen(std::slice::from_ref(&unknown), &[1]), None);
+        let sensors = [sensor(0, SensorKind::Gpu, "nvml"), unknown];
+        assert_eq!(chosen(&sensors, &[0, 1]), Some((BasisKind::Gpu, vec![0])));
+    }
+
+    #[test]
     fn the_three_rails_of_an_apple_chip_are_one_basis_or_none() {
         for source in ["apple", "original", "scripted"] {
             let rails = [

@@ -2,7 +2,9 @@
 
 use super::*;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 const SAMPLE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/powermetrics/m1_pro.plist");
@@ -114,6 +116,44 @@ fn garbage_and_endless_samples_cost_their_own_energy_and_nothing_else() {
         let again = read_until(&mut source, Status::Reset);
         assert_eq!(again[0].epoch, first[0].epoch + 1);
         read_until(&mut source, Status::Ok);
+    }
+}
+
+#[test]
+fn a_run_of_spoilt_samples_is_told_once_and_the_next_run_again() {
+    let spoilt = "for each in 1 2 3; do printf 'no sample\\0'; done";
+    let good = "cat $SAMPLE; printf '\\0'";
+    let dir = program(&format!("{spoilt}; {good}; {spoilt}; {good}; exec sleep 60"));
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let mut source = open(dir.path());
+        for _ in 0..2 {
+            read_until(&mut source, Status::Implausible);
+            while read(&mut source)[1].energy_microjoules.is_none() {}
+        }
+    });
+    assert_eq!(log.text().matches("can't be read").count(), 2, "{}", log.text());
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use energy_proto::{Nanos, SensorInfo, SensorKind, SensorReading, Status, Watts, monotonic_now};
 
+use super::REGISTER_MICROJOULES;
 use super::agreement::Agreement;
 use super::attribute::{Attribute, Unreadable, read_number, read_text, status_of};
 use super::card::{Card, Vendor};
@@ -105,9 +106,9 @@ impl Gpu {
             power,
             slow_files,
             slow: Paced::every(SLOW_FIGURES_PERIOD),
-            // The drivers add up a register of 32 bits whenever they are asked: what it wrapped while
-            // nobody asked is missing, so values from before this start don't compare with later ones.
-            counter: Counter::of_gpu().from_epoch(epoch_of_this_start()),
+            // What a register wrapped while nobody asked is missing, so values from before this start
+            // don't compare with later ones.
+            counter: counter_of(card.vendor).from_epoch(epoch_of_this_start()),
             agreement,
             interrupted: false,
         }
@@ -140,7 +141,7 @@ impl Gpu {
     pub(super) fn read(&mut self) -> SensorReading {
         if self.runtime_status.as_ref().is_some_and(|status| status.is_one_of(&ASLEEP)) {
             // A device without supply forgets its counter, which the driver takes for a wrap.
-            self.interrupted = true;
+            self.interrupt();
             let now = monotonic_now();
             return SensorReading::empty(self.info.id, now, now, Status::Stale);
         }
@@ -166,8 +167,13 @@ impl Gpu {
         reading
     }
 
+    /// Lets the counter's next value begin an epoch.
+    pub(super) fn interrupt(&mut self) {
+        self.interrupted = true;
+    }
+
     /// Takes a value of the counter; a status if it isn't to be believed.
-    fn count(
+    pub(super) fn count(
         &mut self,
         raw: u64,
         at: Nanos,
@@ -175,7 +181,7 @@ impl Gpu {
     ) -> Result<(u64, Status), Status> {
         let broken = std::mem::take(&mut self.interrupted);
         if broken {
-            self.counter = Counter::of_gpu().from_epoch(self.counter.epoch() + 1);
+            self.counter.break_off();
         }
         let counted = self.counter.observe(raw, at);
         let reset = counted.reset || broken;
@@ -379,6 +385,14 @@ fn power_limit(hwmon: &Path, channel: u32) -> Option<Watts> {
             if one.0 > other.0 { one } else { other }
         },
     )
+}
+
+/// A vendor's counter. Intel's drivers add up a register of 32 bits.
+fn counter_of(vendor: Vendor) -> Counter {
+    match vendor {
+        Vendor::Amd => Counter::of_gpu(),
+        Vendor::Intel => Counter::of_gpu_register(REGISTER_MICROJOULES),
+    }
 }
 
 fn source_name(vendor: Vendor) -> &'static str {

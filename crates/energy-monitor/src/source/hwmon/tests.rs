@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use energy_proto::{SensorInfo, SensorKind, SensorReading, Status, Watts};
+use energy_proto::{Nanos, SensorInfo, SensorKind, SensorReading, Status, Watts};
 use tempfile::TempDir;
 
 use super::HwmonSource;
@@ -284,6 +284,30 @@ fn a_counter_that_falls_is_a_reset_and_one_of_zero_is_withheld() {
     let after = read(&mut source)[0];
     assert_eq!((after.energy_microjoules, after.status), (Some(1_000), Status::Reset));
     assert_eq!(after.epoch, before.epoch + 1);
+}
+
+#[test]
+fn an_arc_left_alone_for_as_long_as_its_register_may_take_to_wrap_counts_anew() {
+    let counted = |name: &str, seconds: u64, interrupted: bool| {
+        let mut source = Tree::of(&[name]).open().unwrap();
+        let gpu = &mut source.gpus[0];
+        let at = |seconds: u64| Nanos((1_000 + seconds) * 1_000_000_000);
+        gpu.count(5_000_000_000, at(0), None).unwrap();
+        if interrupted {
+            gpu.interrupt();
+            gpu.count(5_000_000_000, at(0), None).unwrap();
+        }
+        gpu.count(5_001_000_000, at(seconds), None).unwrap()
+    };
+    for name in ["b580", "a770"] {
+        for interrupted in [false, true] {
+            assert_eq!(counted(name, 52, interrupted), (5_001_000_000, Status::Ok), "{name}");
+            assert_eq!(counted(name, 53, interrupted), (5_001_000_000, Status::Reset), "{name}");
+        }
+    }
+    // Read four times as often as that.
+    let unread = Tree::of(&["b580"]).open().unwrap().read_at_least_every();
+    assert_eq!(unread, Some(std::time::Duration::from_micros(13_107_200)));
 }
 
 #[test]

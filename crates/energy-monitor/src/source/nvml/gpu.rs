@@ -31,6 +31,10 @@ const QUANTUM_MICROJOULES: u64 = 1_000;
 /// Found per board on A100 and H100 (Yang et al., SC'24).
 const GAIN_ERROR_PCT: f64 = 5.0;
 
+/// A description is made once, at the start.
+const LATE_REMEDY: &str = "once it opens it is read; restart the monitor then to have its name and \
+                           figures described";
+
 const MIG_NOTE: &str = "MIG is on: energy and power are the whole GPU's";
 const SUPERCHIP_NOTE: &str = "power is the GPU's alone; the energy counter is left out, since beside \
                               an NVIDIA CPU it counts the module";
@@ -75,7 +79,7 @@ impl Gpu {
         let opened = nvml.device_by_index(index).and_then(|device| Board::probe(device, index));
         let (board, info, module) = match opened {
             Ok((board, info, module)) => (Some(board), info, module),
-            Err(error) => (None, blank_info(index, status_of(&error)), None),
+            Err(error) => (None, unopened_info(index, status_of(&error)), None),
         };
         let mut gpu = Self {
             nvml,
@@ -188,7 +192,8 @@ fn reopen(
         // It was described as a GPU when nothing was known of it, and is a module.
         return Err(Status::Unsupported);
     }
-    (*board, *info) = (Some(found), found_info);
+    // Its number is its place among its source's sensors, which is none of NVML's indices.
+    (*board, *info) = (Some(found), SensorInfo { id: info.id, ..found_info });
     Ok(())
 }
 
@@ -349,6 +354,12 @@ fn overall(energy: Option<&Result<u64, NvmlError>>, power: &Result<(), NvmlError
 
 fn blank_name(index: u32) -> String {
     format!("NVIDIA GPU {index}")
+}
+
+/// The description of a GPU that doesn't open.
+fn unopened_info(index: u32, status: Status) -> SensorInfo {
+    let info = blank_info(index, status);
+    SensorInfo { remedy: format!("{}; {LATE_REMEDY}", info.remedy), ..info }
 }
 
 /// What is known of a GPU that says nothing of itself.

@@ -1,7 +1,8 @@
 //! How busy a GPU's tensor cores were, from GPM: the difference of two samples of its counters.
 //!
 //! Hopper and newer. Its counters are shared: another program that programs them (DCGM's profiling)
-//! may disturb them. In percent of the time between the samples.
+//! may disturb them. In percent of the time between the samples, which is that between two reads of
+//! the GPU, however long: the counters add up, so their difference is the mean over all of it.
 
 use std::time::Duration;
 
@@ -12,8 +13,6 @@ use nvml_wrapper::{Device, GpmSample};
 
 /// NVIDIA's word for Hopper is that figures of less than 100 ms are not valid (NVIDIA/DCGM issue 310).
 const SHORTEST: Duration = Duration::from_millis(100);
-/// A mean over longer than this is not about now.
-const LONGEST: Duration = Duration::from_secs(2);
 
 /// Tensor activity of one GPU.
 pub(super) struct Tensor {
@@ -39,9 +38,7 @@ impl Tensor {
         }
         let next = sample(device);
         self.busy_pct = match (&self.last, &next) {
-            (Some((first, from)), Some((second, to))) if to.since(*from) <= LONGEST => {
-                difference(device, first, second)
-            }
+            (Some((first, _)), Some((second, _))) => difference(device, first, second),
             _ => None,
         };
         self.last = next;

@@ -13,18 +13,26 @@
 //! back; the times of a reading are its offset, or offsets of their own (`read_start_ms`,
 //! `read_end_ms`, `changed_after_ms`, `changed_before_ms`, `power_at_ms`). The other figures are named
 //! as on the wire; what is left out isn't known. It is read as a whole, so it has to be of some size
-//! only. What isn't understood is refused, since a typing error would be a figure that is missing.
+//! only, and of no more than a million readings. What isn't understood is refused, since a typing error would be a figure that is missing.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use energy_proto::{Nanos, SensorInfo, SensorKind, SensorReading, Status, Throttle, Watts};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-use super::trace::{Tick, Trace, positions, read_bounded};
+use super::trace::{MAX_SENSORS, Tick, Trace, positions, read_bounded};
 
-/// About 300,000 readings.
+/// About 300,000 readings with all of their figures.
 const MAX_SCRIPT_BYTES: u64 = 64 << 20;
+
+/// In memory a reading takes many times the thirteen bytes that the shortest one takes in a script.
+const MAX_READINGS: usize = 1_000_000;
+
+/// More than there are names of figures.
+const MAX_MEASURES: usize = 64;
 
 /// Where offset 0 lies on the trace's axis of time: what changed before it has a time too.
 const ORIGIN: Nanos = Nanos(1 << 60);
@@ -37,8 +45,8 @@ const MAX_OFFSET_MS: f64 = 366.0 * 86_400_000.0;
 struct Script {
     #[serde(default = "by_hand")]
     recorded_by: String,
-    sensors: Vec<Sensor>,
-    readings: Vec<ScriptTick>,
+    sensors: AtMost<Sensor, MAX_SENSORS>,
+    readings: Bounded,
 }
 
 fn by_hand() -> String {
@@ -53,7 +61,7 @@ struct Sensor {
     name: String,
     #[serde(default)]
     uuid: String,
-    measures: Vec<String>,
+    measures: AtMost<String, MAX_MEASURES>,
     /// Instead of the script's `recorded_by`.
     source: Option<String>,
     update_period_nanos: Option<u64>,
@@ -79,7 +87,54 @@ fn ok() -> Status {
 #[serde(deny_unknown_fields)]
 struct ScriptTick {
     offset_ms: f64,
-    sensors: Vec<ScriptReading>,
+    sensors: AtMost<ScriptReading, MAX_SENSORS>,
+}
+
+/// A list that is refused as soon as it is longer than this.
+#[derive(Debug)]
+struct AtMost<T, const MOST: usize>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for AtMost<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Counting { weight: |_| 1, most: MOST }).map(Self)
+    }
+}
+
+/// Readings in their ticks, refused as soon as they are too many; a tick of none counts as one.
+#[derive(Debug)]
+struct Bounded(Vec<ScriptTick>);
+
+impl<'de> Deserialize<'de> for Bounded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let weight = |tick: &ScriptTick| tick.sensors.0.len().max(1);
+        deserializer.deserialize_seq(Counting { weight, most: MAX_READINGS }).map(Self)
+    }
+}
+
+/// Reads a list until its entries weigh more than `most` together.
+struct Counting<T> {
+    weight: fn(&T) -> usize,
+    most: usize,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Counting<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {}", self.most)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let (mut entries, mut weight) = (Vec::new(), 0_usize);
+        while let Some(entry) = list.next_element()? {
+            weight = weight.saturating_add((self.weight)(&entry));
+            if weight > self.most {
+                return Err(A::Error::custom(format_args!("more than {}", self.most)));
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,11 +173,11 @@ fn parse(text: &[u8]) -> Result<Trace, String> {
     let script: Script = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let by = &script.recorded_by;
     let sensors: Vec<_> =
-        (0..).zip(script.sensors).map(|(id, sensor)| sensor.info(id, by)).collect();
+        (0..).zip(script.sensors.0).map(|(id, sensor)| sensor.info(id, by)).collect();
     positions(&sensors)?;
-    let mut ticks = Vec::with_capacity(script.readings.len());
+    let mut ticks = Vec::with_capacity(script.readings.0.len());
     let mut last = Nanos(0);
-    for (number, tick) in script.readings.into_iter().enumerate() {
+    for (number, tick) in script.readings.0.into_iter().enumerate() {
         let tick =
             tick.on_the_axis(sensors.len()).map_err(|what| format!("reading {number}: {what}"))?;
         if tick.at < last {
@@ -143,7 +198,7 @@ impl Sensor {
         SensorInfo {
             name: self.name,
             uuid: self.uuid,
-            measures: self.measures,
+            measures: self.measures.0,
             update_period: time(self.update_period_nanos),
             quantum_microjoules: self.quantum_microjoules,
             gain_error_pct: self.gain_error_pct,
@@ -162,8 +217,8 @@ impl Sensor {
 impl ScriptTick {
     fn on_the_axis(self, sensors: usize) -> Result<Tick, String> {
         let at = time(self.offset_ms)?;
-        let mut readings = Vec::with_capacity(self.sensors.len().min(sensors));
-        for reading in self.sensors {
+        let mut readings = Vec::with_capacity(self.sensors.0.len());
+        for reading in self.sensors.0 {
             let sensor = reading.sensor;
             if sensor as usize >= sensors {
                 return Err(format!("there is no sensor {sensor}"));

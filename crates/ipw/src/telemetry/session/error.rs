@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
-use energy_proto::{API, MalformedReading};
+use energy_proto::API;
 
 /// Why there is no telemetry.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +64,6 @@ pub enum SessionError {
         "the energy monitor speaks `{0}`, this ipw speaks `{API}`: use the energy-monitor of the same version"
     )]
     OtherApi(String),
-    /// It sent nonsense.
-    #[error("the energy monitor sent a malformed answer: {0}")]
-    Malformed(#[from] MalformedReading),
 }
 
 impl SessionError {

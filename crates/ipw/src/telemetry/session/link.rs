@@ -143,7 +143,7 @@ pub(super) async fn describe(client: &mut Client) -> Result<Option<Description>,
         Err(status) if status.code() == tonic::Code::Unimplemented => return Ok(None),
         Err(status) => return Err(status.into()),
     };
-    let description = Description::try_from(answered)?;
+    let description = Description::from(answered);
     if description.api != API {
         return Err(SessionError::OtherApi(description.api));
     }

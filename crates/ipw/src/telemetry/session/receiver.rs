@@ -287,7 +287,7 @@ impl Receiver {
                 return Ok(reading);
             }
         };
-        let mut reading = Reading::try_from(wire)?;
+        let mut reading = Reading::from(wire);
         reading.at = clock.ours(reading.at);
         let ids = &self.ids;
         reading.sensors.retain_mut(|read| {

@@ -80,6 +80,29 @@ fn what_is_not_understood_or_can_not_be_is_refused_by_its_place() {
     assert!(parse(deep.as_bytes()).is_err());
 }
 
+#[test]
+fn more_than_can_be_kept_is_refused_where_it_is_too_much() {
+    let script = |sensors: &str, readings: &str| {
+        parse(format!(r#"{{"sensors": [{sensors}], "readings": [{readings}]}}"#).as_bytes())
+    };
+    let many = |entry: &str, count: usize| vec![entry; count].join(",");
+    let is_refused = |script: Result<Trace, String>, most: usize| {
+        let said = script.err().unwrap();
+        assert!(said.contains(&format!("more than {most} ")), "{said}");
+    };
+    let sensor = r#"{"kind":"gpu","measures":[]}"#;
+    is_refused(script(&many(sensor, MAX_SENSORS + 1), ""), MAX_SENSORS);
+    let measures = many("\"\"", MAX_MEASURES + 1);
+    is_refused(script(&format!(r#"{{"kind":"gpu","measures":[{measures}]}}"#), ""), MAX_MEASURES);
+    let of = |readings: &str| format!(r#"{{"offset_ms":0,"sensors":[{readings}]}}"#);
+    let reading = r#"{"sensor":0}"#;
+    is_refused(script(sensor, &of(&many(reading, MAX_SENSORS + 1))), MAX_SENSORS);
+    let tick = of(&many(reading, 4_000));
+    is_refused(script(sensor, &many(&tick, MAX_READINGS / 4_000 + 1)), MAX_READINGS);
+    is_refused(script(sensor, &many(&of(""), MAX_READINGS + 1)), MAX_READINGS);
+    assert!(script(sensor, &many(&of(reading), 5_000)).is_ok());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
