@@ -142,7 +142,7 @@ impl Monitor {
     /// If it doesn't describe itself.
     pub async fn describe(&self) -> energy_proto::Description {
         let response = self.client().await.describe(pb::DescribeRequest {}).await;
-        response.expect("it describes itself").into_inner().try_into().expect("by the contract")
+        response.expect("it describes itself").into_inner().into()
     }
 
     /// Its process.
