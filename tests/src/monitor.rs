@@ -34,7 +34,9 @@ pub fn bin(name: &str) -> PathBuf {
 #[must_use]
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(bin("energy-monitor"));
-    command.args(arguments).env("RUST_LOG", "warn").env_remove("FAKE_NVML");
+    // Of two the last holds.
+    command.args(["--sysfs-root", "/nonexistent/sysfs"]).args(arguments);
+    command.env("RUST_LOG", "warn").env_remove("FAKE_NVML");
     command
 }
 

@@ -79,7 +79,7 @@ pub struct Cli {
     pub script_fast: bool,
 
     /// Where sysfs is mounted
-    #[arg(long, value_name = "DIR", default_value = "/sys")]
+    #[arg(long, value_name = "DIR", default_value = "/sys", overrides_with = "sysfs_root")]
     pub sysfs_root: PathBuf,
 
     /// Print the sensors found here, and leave

@@ -36,6 +36,12 @@ impl Composer {
         self.anchor = anchor;
     }
 
+    /// Takes the readings of a tick of which nobody wants the message: energy is counted from the
+    /// start, and an interruption meanwhile must not be missed.
+    pub fn follow(&mut self, readings: &[SensorReading]) {
+        self.totals.observe(readings);
+    }
+
     /// The message of a tick, without what differs between subscribers.
     pub fn compose(&mut self, tick: u64, at: Nanos, readings: &[SensorReading]) -> Composed<'_> {
         let sums = self.totals.observe(readings);

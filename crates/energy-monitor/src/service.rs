@@ -4,6 +4,7 @@
 mod codec;
 pub mod secure;
 mod subscription;
+mod unix;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use bytes::Bytes;
 use energy_proto::{ClockAnchor, Description, FILE_DESCRIPTOR_SET, monotonic_now, pb};
 use tokio::time::sleep;
 use tokio_stream::Stream;
-use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -47,8 +47,10 @@ const MOST_SUBSCRIBERS: u64 = 1_000;
 const MOST_STREAMS: u32 = 100;
 /// A connection that is silent for so long is asked for a sign of life, and has as long to give it.
 const KEEPALIVE: Duration = Duration::from_secs(20);
-/// How often the standard health service is told.
+/// How often the standard health service is told, and how often while the answer is no: whoever waits
+/// for the first reading should not wait for the answer, too.
 const HEALTH_PERIOD: Duration = Duration::from_secs(1);
+const ILL_HEALTH_PERIOD: Duration = Duration::from_millis(20);
 
 /// What subscribers may ask of this monitor.
 #[derive(Debug, Clone)]
@@ -112,8 +114,7 @@ pub async fn serve(
             router.serve_with_incoming_shutdown(incoming, stop).await?;
         }
         Listener::Unix(listener, _file) => {
-            let incoming = UnixListenerStream::new(listener);
-            router.serve_with_incoming_shutdown(incoming, stop).await?;
+            router.serve_with_incoming_shutdown(unix::incoming(listener), stop).await?;
         }
     }
     reporting.abort();
@@ -123,11 +124,14 @@ pub async fn serve(
 /// Tells `grpc.health.v1` whether the monitor samples.
 async fn report_health(reporter: HealthReporter, monitor: Monitor) {
     loop {
-        let status =
-            if monitor.is_sampling() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let (status, next) = if monitor.is_sampling() {
+            (ServingStatus::Serving, HEALTH_PERIOD)
+        } else {
+            (ServingStatus::NotServing, ILL_HEALTH_PERIOD)
+        };
         reporter.set_service_status("", status).await;
         reporter.set_service_status("energy.EnergyMonitor", status).await;
-        sleep(HEALTH_PERIOD).await;
+        sleep(next).await;
     }
 }
 

@@ -93,7 +93,7 @@ impl Totals {
         }
     }
 
-    /// Takes the readings of a tick and gives its sums.
+    /// Takes the readings of a tick, in the order of their sensors, and gives its sums.
     pub fn observe(&mut self, readings: &[SensorReading]) -> Sums {
         for group in [&mut self.gpus, &mut self.cpu, &mut self.ane, &mut self.memory] {
             group.observe(readings);
@@ -121,6 +121,13 @@ fn mib(bytes: Option<u64>) -> Option<f64> {
     bytes.map(|bytes| bytes as f64 / MIB)
 }
 
+/// A sensor's reading among those of a tick, which are in the order of their sensors.
+#[must_use]
+pub fn reading_of(readings: &[SensorReading], sensor: u32) -> Option<&SensorReading> {
+    let place = readings.binary_search_by_key(&sensor, |reading| reading.sensor).ok()?;
+    readings.get(place)
+}
+
 impl Group {
     fn of(sensors: &[SensorInfo], kinds: &[SensorKind]) -> Self {
         let members =
@@ -130,7 +137,7 @@ impl Group {
 
     fn observe(&mut self, readings: &[SensorReading]) {
         for member in &mut self.members {
-            member.observe(readings.iter().find(|reading| reading.sensor == member.sensor));
+            member.observe(reading_of(readings, member.sensor));
         }
     }
 

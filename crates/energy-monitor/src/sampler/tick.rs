@@ -19,6 +19,7 @@ use crate::hub::Publisher;
 use crate::metrics::{CpuDetail, SharedAccounts};
 use crate::platypus;
 use crate::scheduling::be_punctual;
+use crate::totals::reading_of;
 
 /// How long, and how closely, registers are read at the start to find out how often they move: RAPL
 /// moves every millisecond.
@@ -60,10 +61,13 @@ impl Outlets {
         let is_needed = details.contains(&Some(CpuDetail::Coarse));
         let coarse = if is_needed { curtain.shown(readings) } else { readings };
         let seen_by = |detail| if detail == CpuDetail::Coarse { coarse } else { readings };
-        let message = composer.compose(tick, now, seen_by(*stream_detail));
+        let streamed = seen_by(*stream_detail);
         publisher.ticked(now);
         if publisher.has_subscribers() {
+            let message = composer.compose(tick, now, streamed);
             publisher.publish(tick, |buffer| message.encode_into(buffer));
+        } else {
+            composer.follow(streamed);
         }
         if let Some((accounts, detail)) = accounts {
             accounts.observe(seen_by(*detail));
@@ -92,8 +96,7 @@ impl Curtain {
         let Self { sensors, readings: shown } = self;
         // Kept are those of which a newer read would be too fine.
         shown.retain(|kept| {
-            let newer = readings.iter().find(|reading| reading.sensor == kept.sensor);
-            newer.is_some_and(|newer| is_too_fine(sensors, newer))
+            reading_of(readings, kept.sensor).is_some_and(|newer| is_too_fine(sensors, newer))
         });
         for reading in readings {
             if is_too_fine(sensors, reading) {

@@ -27,7 +27,11 @@ use host::{Host, Transport};
 use watch::{Case, Watched};
 
 /// What is watched, and what of it is shown.
-const CASES: [(Case, &[Figure]); 7] = [
+const CASES: [(Case, &[Figure]); 8] = [
+    (
+        Case { subscribers: 1, over: Transport::Unix, ..Case::AT_50_MS },
+        &[Figure::Cpu(Some(0.5)), Figure::Memory(12.0), Figure::FromRead(None)],
+    ),
     (
         Case { subscribers: 1, ..Case::AT_50_MS },
         &[Figure::Cpu(Some(0.5)), Figure::Memory(12.0), Figure::FromRead(None)],

@@ -59,6 +59,9 @@ impl Case {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ms, {} subscribed", self.interval.as_millis(), self.subscribers)?;
+        if self.subscribers > 0 && self.over == Transport::Tcp {
+            write!(f, " over TCP")?;
+        }
         if !self.max_delay.is_zero() {
             write!(f, " with {} ms of delay", self.max_delay.as_millis())?;
         }
@@ -177,5 +180,7 @@ mod tests {
         assert_eq!(delayed.to_string(), "1 ms, 1 subscribed with 10 ms of delay");
         let busy = Case { subscribers: 1, busy: true, ..Case::AT_1_MS };
         assert_eq!(busy.to_string(), "1 ms, 1 subscribed, cores busy");
+        let one = Case { subscribers: 1, ..Case::AT_50_MS };
+        assert_eq!(one.to_string(), "50 ms, 1 subscribed over TCP");
     }
 }
