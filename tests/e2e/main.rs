@@ -1,5 +1,6 @@
 //! Whole-program tests: both real binaries against fakes that are real parts.
 mod apple;
+mod attribution;
 mod client;
 mod fake_server;
 mod hwmon;

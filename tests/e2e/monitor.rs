@@ -438,11 +438,7 @@ async fn real_perf_counters_are_scaled_and_preferred_to_powercap() {
     let sysfs = Sysfs::new();
     sysfs.cpu_clock_as_power_pmu("0", 25.0);
     sysfs.zone("intel-rapl:0", "package-0", 5);
-    let probed = monitor::run(sysfs_command(&sysfs).args(["--describe", "--json"]));
-    let probed: serde_json::Value = serde_json::from_slice(&probed.stdout).unwrap();
-    if probed["sensors"][0]["source"] != "rapl_perf" {
-        assert!(!geteuid().is_root(), "root may use perf: {probed}");
-        say_skipped(&format!("perf_event_open is not permitted here: {}", probed["skipped"]));
+    if !may_use_perf(&sysfs) {
         return;
     }
     let monitor = on_sysfs(&sysfs);
@@ -460,6 +456,47 @@ async fn real_perf_counters_are_scaled_and_preferred_to_powercap() {
     let shown = last.cpu_power_watts.unwrap();
     assert!((shown - 25.0).abs() < 5.0, "{shown} W of 25 over one interval");
     assert_eq!(last.platform, "rapl");
+}
+
+/// Whether perf may be used here. Says if not.
+fn may_use_perf(sysfs: &Sysfs) -> bool {
+    let probed = describe_as_json(sysfs);
+    let may = probed["sensors"][0]["source"] == "rapl_perf";
+    if !may {
+        assert!(!geteuid().is_root(), "root may use perf: {probed}");
+        say_skipped(&format!("perf_event_open is not permitted here: {}", probed["skipped"]));
+    }
+    may
+}
+
+fn describe_as_json(sysfs: &Sysfs) -> serde_json::Value {
+    let probed = monitor::run(sysfs_command(sysfs).args(["--describe", "--json"]));
+    serde_json::from_slice(&probed.stdout).expect("a description is JSON")
+}
+
+#[tokio::test]
+async fn a_perf_counter_that_stays_at_zero_is_no_measurement() {
+    let sysfs = Sysfs::new();
+    sysfs.cpu_clock_as_power_pmu("0", 25.0);
+    if !may_use_perf(&sysfs) {
+        return;
+    }
+    sysfs.dead_psys_in_power_pmu();
+    let monitor = on_sysfs(&sysfs);
+    let described = monitor.describe().await;
+    let (package, psys) = (&described.sensors[0], &described.sensors[1]);
+    assert_eq!((package.status, psys.status), (Status::Ok, Status::Unsupported));
+    assert!(psys.note.contains("stays at zero"), "{}", psys.note);
+    let readings = monitor.readings().await.take(5).await;
+    assert!(readings.iter().all(|reading| energy(reading, 0).is_some()));
+    assert!(readings.iter().all(|reading| energy(reading, 1).is_none()), "nothing, and not 0 J");
+
+    let virtual_machine = Sysfs::new();
+    virtual_machine.dead_psys_in_power_pmu();
+    let probed = describe_as_json(&virtual_machine);
+    let skipped = probed["skipped"].as_array().unwrap();
+    let reason = skipped.iter().find(|skipped| skipped["source"] == "rapl_perf").unwrap();
+    assert!(reason["reason"].as_str().unwrap().contains("stays at zero"), "{reason}");
 }
 
 #[tokio::test]

@@ -12,4 +12,5 @@ pub mod openmetrics;
 pub mod original_monitor;
 pub mod profile;
 pub mod scheduled_monitor;
+pub mod simulated;
 pub mod sysfs;

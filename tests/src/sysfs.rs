@@ -76,6 +76,18 @@ impl Sysfs {
         write(&events.join("energy-pkg.scale"), &format!("{:e}", watts * 1e-9));
     }
 
+    /// Gives the `power` PMU a counter that never moves, as virtual machines have them: it is really the
+    /// kernel's dummy event (software PMU, event 9).
+    pub fn dead_psys_in_power_pmu(&self) {
+        let pmu = self.root().join("bus/event_source/devices/power");
+        write(&pmu.join("type"), "1");
+        write(&pmu.join("cpumask"), "0");
+        let events = pmu.join("events");
+        write(&events.join("energy-psys"), "event=0x09");
+        write(&events.join("energy-psys.unit"), "Joules");
+        write(&events.join("energy-psys.scale"), "1e-9");
+    }
+
     fn zone_path(&self, directory: &str) -> PathBuf {
         self.root().join("class/powercap").join(directory)
     }

@@ -202,11 +202,11 @@ fn tell_what_is_missing(found: &Discovery) {
             info!(source, reason, remedy, "source not used");
         }
     }
-    for SensorInfo { name, source, status, remedy, .. } in
+    for SensorInfo { name, source, status, note, remedy, .. } in
         found.sensors.iter().filter(|info| info.status != Status::Ok)
     {
         let status = status.as_str();
-        warn!(sensor = name, source, status, remedy, "sensor not readable");
+        warn!(sensor = name, source, status, note, remedy, "sensor not readable");
     }
 }
 

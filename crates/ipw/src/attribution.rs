@@ -6,5 +6,8 @@
 
 pub mod basis;
 pub mod energy;
+mod envelope;
+pub mod fit;
+pub mod locate;
 pub mod measure;
 mod power;

@@ -2,12 +2,15 @@
 //! unwraps to 64 bits.
 //!
 //! A count times the scale of sysfs is joules. A counter starts at zero when it is opened. It needs
-//! CAP_PERFMON or `perf_event_paranoid` of 0 or less.
+//! CAP_PERFMON or `perf_event_paranoid` of 0 or less. Virtual machines show counters that they haven't
+//! got: they stay at zero, which is no measurement, and are left out.
 
 use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use energy_proto::{Joules, SensorInfo, SensorKind, SensorReading, Status};
 use perf_event::{Builder, Counter as PerfCounter};
@@ -18,6 +21,9 @@ use crate::counter::Counter;
 
 /// A list of CPUs longer than this is not a list of packages.
 const MOST_CPUS: usize = 4_096;
+
+/// A real counter moves every millisecond.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(50);
 
 /// The events that are counted; cores and graphics are within the package.
 const EVENTS: [(&str, SensorKind); 3] = [
@@ -74,7 +80,12 @@ impl PerfSource {
         if opened.iter().all(|(domain, _)| domain.perf.is_none()) {
             return Err(refused(&pmu, opened.into_iter().find_map(|(_, error)| error)));
         }
-        Ok(Self { domains: opened.into_iter().map(|(domain, _)| domain).collect() })
+        let mut domains: Vec<Domain> = opened.into_iter().map(|(domain, _)| domain).collect();
+        leave_out_the_dead(&mut domains);
+        if domains.iter().all(|domain| domain.perf.is_none()) {
+            return Err(Unavailable::new(DEAD, "on a physical machine they move"));
+        }
+        Ok(Self { domains })
     }
 }
 
@@ -136,6 +147,27 @@ impl Domain {
             ..SensorReading::empty(self.info.id, start, end, status)
         }
     }
+}
+
+const DEAD: &str = "perf's counter stays at zero: virtual machines show RAPL without having it";
+
+/// Closes the counters that don't move.
+fn leave_out_the_dead(domains: &mut [Domain]) {
+    let began = Instant::now();
+    while domains.iter_mut().any(is_dead) && began.elapsed() < SIGN_OF_LIFE {
+        thread::sleep(UPDATE_PERIOD);
+    }
+    for domain in domains.iter_mut() {
+        if is_dead(domain) {
+            domain.perf = None;
+            domain.info.status = Status::Unsupported;
+            domain.info.note = DEAD.to_owned();
+        }
+    }
+}
+
+fn is_dead(domain: &mut Domain) -> bool {
+    domain.perf.as_mut().is_some_and(|perf| perf.read().is_ok_and(|count| count == 0))
 }
 
 /// A CPU that stands for its package.

@@ -5,6 +5,7 @@
 //! says what each means. It drives the programs built beside it, on fakes whose truth is known, and for
 //! `disturbance` on a real server. It can't make a busy machine idle: it says how busy it was.
 
+mod attribution;
 mod bare_client;
 mod commit;
 mod disturbance;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
-use finding::Finding;
+use finding::{Finding, Verdict};
 
 #[derive(Parser)]
 #[command(about = "Measures the figures of docs/benchmarks.md")]
@@ -42,6 +43,7 @@ struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Figure {
+    Attribution,
     Monitor,
     Energy,
     FirstToken,
@@ -85,7 +87,16 @@ fn main() -> Result<ExitCode> {
     for figure in figures {
         report::progress(&format!("{figure:?}"));
         let watch = machine::Watch::start()?;
-        let found = measure(*figure, effort, &args)?;
+        // What the others came to is kept.
+        let found = measure(*figure, effort, &args).unwrap_or_else(|error| {
+            report::progress(&format!("{error:#}"));
+            vec![Finding::stated(
+                &format!("{figure:?}"),
+                "measured".to_owned(),
+                "failed".to_owned(),
+                Verdict::Fail,
+            )]
+        });
         let others = watch.others_pct()?;
         findings.extend(found.into_iter().map(|finding| finding.beside_others(others)));
     }
@@ -96,6 +107,7 @@ fn main() -> Result<ExitCode> {
 
 fn measure(figure: Figure, effort: Effort, args: &Args) -> Result<Vec<Finding>> {
     match figure {
+        Figure::Attribution => attribution::measure(effort),
         Figure::Monitor => monitor::measure(effort),
         Figure::Energy => energy::measure(effort),
         Figure::FirstToken => first_token::measure(effort),

@@ -86,12 +86,16 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Finding>> {
         for ((case, _), rounds) in CASES.iter().zip(&mut cases) {
             let window = case.window(effort);
             report::progress(&format!("  round {number}: {case}, {} s", window.as_secs()));
-            rounds.push(watch::watch(case, window)?);
+            let watched = watch::watch(case, window)?;
+            report::progress(&format!("    {:.2} % of a core", watched.cpu_pct));
+            rounds.push(watched);
         }
         for (bare, rounds) in Bare::ALL.iter().zip(&mut loops) {
             let window = Case::AT_1_MS.window(effort);
             report::progress(&format!("  round {number}: {bare}, {} s", window.as_secs()));
-            rounds.push(bare::watch(*bare, window)?);
+            let cpu_pct = bare::watch(*bare, window)?;
+            report::progress(&format!("    {cpu_pct:.2} % of a core"));
+            rounds.push(cpu_pct);
         }
         report::progress(&format!("  round {number}: a start"));
         starts.push(start::watch()?);
