@@ -34,8 +34,7 @@ pub enum ListenError {
         address: String,
         /// The flag that moves the monitor.
         flag: &'static str,
-        /// What the system says.
-        #[source]
+        /// What the system says; it is in the message, and so no `source`.
         cause: io::Error,
     },
 }
@@ -166,5 +165,13 @@ mod tests {
         let error = Listener::bind(&Endpoint::Unix(path.clone())).await.unwrap_err();
         assert!(matches!(error, ListenError::NotASocket(_)), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "text");
+    }
+
+    #[tokio::test]
+    async fn what_the_system_says_is_said_once() {
+        let endpoint = Endpoint::Unix("/nonexistent/directory/socket".into());
+        let error = anyhow::Error::new(Listener::bind(&endpoint).await.unwrap_err());
+        let text = format!("{error:#}");
+        assert_eq!(text.matches("No such file").count(), 1, "{text}");
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn incoming(listener: UnixListener) -> impl Stream<Item = io::Result<
 
 /// A connection that waits for room only when there is none. tokio's own stream always listens for
 /// it, and the kernel tells of it each time that the peer reads: a second wake-up for each reading
-/// sent, a quarter of what a subscriber costs.
+/// sent.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: AsyncFd<UnixStream>,

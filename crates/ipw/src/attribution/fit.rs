@@ -91,7 +91,7 @@ impl Kind {
         self.wandering > RESTLESS * self.mean.abs()
     }
 
-    /// Of its mean in the power of a stretch.
+    /// The weight of its mean in what the power of a stretch is taken to be.
     fn weight(&self) -> f64 {
         1.0 / (self.spread * self.spread)
     }
@@ -103,9 +103,10 @@ pub struct Fit {
     points: Vec<Point>,
     /// Numbers of the points' shifts among the unknowns.
     shifts: Vec<usize>,
-    /// Power at each point.
+    /// Power at each point, in watts.
     at_points: Vec<f64>,
     pieces: Vec<Piece>,
+    /// Power of each piece, in watts.
     powers: Vec<f64>,
     /// Joules from the first point to each piece's start, and to the last one's end.
     cumulative: Vec<f64>,
@@ -255,9 +256,11 @@ struct Model {
     /// For each interval between points, its first piece and the one after its last.
     spans: Vec<(usize, usize)>,
     kinds: Vec<Kind>,
-    matrix: Envelope,
+    /// A matrix with room for what is coupled.
+    zeros: Envelope,
+    /// Joules.
     quantum: f64,
-    /// Power of the whole run.
+    /// Power of the whole run, in watts.
     mean: f64,
     /// Of what is assumed of a kind's mean before anything is known.
     least_precision: f64,
@@ -360,13 +363,13 @@ impl Model {
         let spread = variance.sqrt().max(0.1 * mean);
         let kind = Kind { mean, spread, wandering: 0.3 * spread };
         let mut model = Self {
-            at_points: vec![mean; points.len()],
+            at_points: Vec::new(),
             points,
             shifts,
             pieces,
             spans,
             kinds: vec![kind; count],
-            matrix: Envelope::new(first),
+            zeros: Envelope::new(first),
             quantum,
             mean,
             least_precision: 0.25 / (mean * mean).max(1e-12),
@@ -409,9 +412,8 @@ impl Model {
         Some((self, solution))
     }
 
-    fn solve(&mut self) -> Option<Solution> {
-        let mut matrix = std::mem::replace(&mut self.matrix, Envelope::new(Vec::new()));
-        matrix.clear();
+    fn solve(&self) -> Option<Solution> {
+        let mut matrix = self.zeros.clone();
         let mut x = vec![0.0; matrix.len()];
         let mut terms = Vec::new();
         for interval in 0..self.spans.len() {
@@ -443,9 +445,7 @@ impl Model {
                 matrix.add(piece.unknown, before, -weight);
             }
         }
-        let shape = matrix.clone();
-        let factors: Factors = matrix.factorize()?;
-        self.matrix = shape;
+        let factors = matrix.factorize()?;
         factors.solve(&mut x);
         let means = self.means(&factors)?;
         Some(Solution { x, covariance: factors.inverse(), means })
@@ -456,7 +456,7 @@ impl Model {
         let begins = |kind: usize| {
             self.pieces.iter().filter(move |piece| piece.begins && piece.kind == kind)
         };
-        let mut rise = vec![vec![0.0; self.matrix.len()]; count];
+        let mut rise = vec![vec![0.0; self.zeros.len()]; count];
         for (kind, rise) in rise.iter_mut().enumerate() {
             let weight = self.kinds[kind].weight();
             begins(kind).for_each(|piece| rise[piece.unknown] = weight);
