@@ -3,7 +3,6 @@
 
 use e2e::simulated::{BACK_TO_BACK, Counter, PAUSES, Trace};
 use fastrand::Rng;
-use ipw::attribution::fit::Fit;
 
 /// Over several phases of the counter, in percent of the truth.
 struct Errors {
@@ -18,17 +17,20 @@ fn errors(period: f64, jitter: f64, length: f64, pauses: (f64, f64)) -> Errors {
     let mut rng = Rng::with_seed(5);
     let (mut sizes, mut signed, mut lines, mut within, mut count) = (0.0, 0.0, 0.0, 0_u32, 0_u32);
     for _phase in 0..6 {
+        let counter = Counter { period, jitter };
+        let phase = counter.phase(&mut rng);
         let trace = Trace::of_queries(120, length, pauses, &mut rng);
-        let reads = Counter { period, jitter }.read(&trace, &mut rng);
-        let fit = Fit::solve(reads.points.clone(), &trace.stretches(), 1e-3).expect("it is solved");
+        let reads = counter.read(&trace, phase, &mut rng);
+        let solved = reads.solved(&trace.load());
         for query in &trace.queries {
             let truth = trace.energy(query.start, query.end);
-            let found = fit.energy(query.start, query.end).expect("it is within the reads");
-            let off = found.joules - truth;
+            let found = reads.energy(&solved, query.start, query.end).expect("it is told");
+            let off = found.energy.0 - truth;
+            assert!(found.lower.0 <= truth && truth <= found.upper.0, "{truth} {found:?}");
             sizes += (off / truth).abs();
             signed += off / truth;
             lines += ((reads.line(query.start, query.end) - truth) / truth).abs();
-            within += u32::from(off.abs() <= 1.96 * found.sd);
+            within += u32::from(off.abs() <= found.ci95().expect("it is solved").0);
             count += 1;
         }
     }

@@ -621,6 +621,11 @@ fn analyze_prints_the_numbers_again_and_changes_nothing() {
     assert_eq!(fs::read(directory.join("data-00000-of-00001.arrow")).unwrap(), rows);
     assert_eq!(fs::read(directory.join("analysis/accuracy.json")).unwrap(), accuracy);
 
+    let again = run(&mut place.ipw(&["analyze", path, "--reattribute"]));
+    assert_eq!(again.stdout, first.stdout, "{}", again.stderr);
+    assert_eq!(fs::read(directory.join("data-00000-of-00001.arrow")).unwrap(), rows);
+    assert_eq!(fs::read(directory.join("analysis/accuracy.json")).unwrap(), accuracy);
+
     let as_json = run(&mut place.ipw(&["analyze", path, "--json"]));
     let report: serde_json::Value = serde_json::from_str(&as_json.stdout).unwrap();
     assert_eq!(report["accuracy"]["summary"]["correct"], 3);

@@ -52,7 +52,8 @@ def model_metrics():
         ),
         *texts("basis"),
         *floats(
-            "basis_joules", "basis_joules_lower", "basis_joules_upper", "basis_joules_ci95",
+            "basis_joules", "basis_joules_lower", "basis_joules_upper",
+            "basis_joules_lower_limited", "basis_joules_upper_limited", "basis_joules_ci95",
             "net_basis_joules",
         ),
         *texts("method"),

@@ -3,10 +3,16 @@
 //!
 //! Times in seconds from the start of the trace, energies in joules.
 
-use energy_proto::{Nanos, SensorReading, Status};
+use std::time::Duration;
+
+use energy_proto::{Nanos, SensorInfo, SensorKind, SensorReading, Status};
 use fastrand::Rng;
-use ipw::attribution::fit::{Point, Stretch};
+use ipw::attribution::energy::{EnergyEstimate, NoEnergy, Sampling, shared_energy};
+use ipw::attribution::fit::Point;
+use ipw::attribution::load::{Load, Share};
 use ipw::attribution::locate::{Seen, locate};
+use ipw::attribution::measure::Window;
+use ipw::attribution::solved::Solved;
 
 /// Time step of a trace.
 const STEP: f64 = 1e-3;
@@ -46,13 +52,34 @@ impl Trace {
     /// each at a power of its own.
     #[must_use]
     pub fn of_queries(count: usize, length: f64, pauses: (f64, f64), rng: &mut Rng) -> Self {
+        Self::of(count, length, |end, rng| end + between(pauses, rng), rng)
+    }
+
+    /// The same in precise mode: each query is sent 3 to 5 ms after an update of the counter, and the next
+    /// one when an update after its end has been seen, within a tenth of a second.
+    #[must_use]
+    pub fn of_precise_queries(
+        count: usize,
+        length: f64,
+        (phase, period): (f64, f64),
+        rng: &mut Rng,
+    ) -> Self {
+        let next_update = |time: f64| phase + ((time - phase) / period).ceil() * period;
+        let next = |end: f64, rng: &mut Rng| {
+            let seen = next_update(end) + between((0.0, 0.1), rng);
+            next_update(seen) + between((0.003, 0.005), rng)
+        };
+        Self::of(count, length, next, rng)
+    }
+
+    fn of(count: usize, length: f64, next: impl Fn(f64, &mut Rng) -> f64, rng: &mut Rng) -> Self {
         let on_grid = |time: f64| (time / STEP).round() * STEP;
-        let (mut queries, mut time) = (Vec::new(), 2.0);
+        let (mut queries, mut time) = (Vec::new(), next(2.0, rng));
         for _ in 0..count {
             let start = on_grid(time);
             let prefill = on_grid((0.15 * length).min(0.2)).max(STEP);
             queries.push(Query { start, first_token: start + prefill, end: start + length });
-            time = start + length + between(pauses, rng);
+            time = next(start + length, rng);
         }
         let mut power = vec![IDLE_WATTS; steps(0.0, time + 3.0).len()];
         for query in &queries {
@@ -104,18 +131,14 @@ impl Trace {
         (self.energy.len() - 1) as f64 * STEP
     }
 
-    /// What is known of its load: idle, prefill and decode, if `queries` are what the load follows.
+    /// The requests that make its load, if `queries` are what it follows.
     #[must_use]
-    pub fn stretches(&self) -> Vec<Stretch> {
-        let (mut stretches, mut time) = (Vec::new(), 0.0);
-        for Query { start, first_token, end } in self.queries.iter().copied() {
-            stretches.push(Stretch { from: time, to: start, kind: 0 });
-            stretches.push(Stretch { from: start, to: first_token, kind: 1 });
-            stretches.push(Stretch { from: first_token, to: end, kind: 2 });
-            time = end;
-        }
-        stretches.push(Stretch { from: time, to: self.seconds(), kind: 0 });
-        stretches
+    pub fn load(&self) -> Load {
+        Load::of(self.queries.iter().map(|query| Window {
+            start: nanos(query.start),
+            first_token: Some(nanos(query.first_token)),
+            end: nanos(query.end),
+        }))
     }
 }
 
@@ -134,16 +157,23 @@ pub struct Reads {
     /// Time and value of each read.
     pub values: Vec<(f64, f64)>,
     /// The changes, located.
-    pub points: Vec<Point>,
+    points: Vec<Point>,
     /// The same as the monitor would tell of it.
     pub readings: Vec<SensorReading>,
+    /// What the monitor would say of it.
+    pub sensor: SensorInfo,
 }
 
 impl Counter {
-    /// Reads it from a random phase on, as the monitor does: about every 0.47 of its period, dithered.
+    /// A time of its first refresh.
     #[must_use]
-    pub fn read(self, trace: &Trace, rng: &mut Rng) -> Reads {
-        let phase = between((0.0, self.period), rng);
+    pub fn phase(self, rng: &mut Rng) -> f64 {
+        between((0.0, self.period), rng)
+    }
+
+    /// Reads it as the monitor does: about every 0.47 of its period, dithered.
+    #[must_use]
+    pub fn read(self, trace: &Trace, phase: f64, rng: &mut Rng) -> Reads {
         let count = (trace.seconds() / self.period) as usize;
         let off = |rng: &mut Rng| self.jitter * self.period * between((-1.0, 1.0), rng);
         let refreshes: Vec<f64> =
@@ -168,11 +198,26 @@ impl Counter {
         let base = changes[0];
         let points = locate(&seen, Some(self.period)).into_iter().zip(&changes);
         let points = points.map(|(instant, value)| Point { instant, joules: value - base });
-        Reads { points: points.collect(), values, readings }
+        Reads { sensor: sensor(self.period), points: points.collect(), values, readings }
     }
 }
 
 impl Reads {
+    /// What the final pass makes of the whole run.
+    #[must_use]
+    pub fn solved(&self, load: &Load) -> Solved {
+        Solved::of(&self.sensor, &self.readings, load, Duration::from_millis(50))
+    }
+
+    /// The energy of a final record.
+    ///
+    /// # Errors
+    /// What can't be known is refused.
+    pub fn energy(&self, solved: &Solved, from: f64, to: f64) -> Result<EnergyEstimate, NoEnergy> {
+        let whole = [Share::whole(nanos(from), nanos(to))];
+        shared_energy(&self.sensor, &self.readings, &whole, Sampling::default(), Some(solved))
+    }
+
     /// Straight lines between the changes.
     #[must_use]
     pub fn line(&self, from: f64, to: f64) -> f64 {
@@ -198,13 +243,56 @@ impl Reads {
 }
 
 fn reading(time: f64, joules: f64, seen: Seen) -> SensorReading {
-    let at = |seconds: f64| Nanos((seconds * 1e9).round() as u64);
     SensorReading {
         energy_microjoules: Some((joules * 1e6).round() as u64),
-        changed_after: Some(at(seen.after)),
-        changed_before: Some(at(seen.before)),
-        ..SensorReading::empty(0, at(time), at(time), Status::Ok)
+        changed_after: Some(nanos(seen.after)),
+        changed_before: Some(nanos(seen.before)),
+        ..SensorReading::empty(0, nanos(time), nanos(time), Status::Ok)
     }
+}
+
+/// A long run of queries of 400 ms, 70 ms apart, as a counter that moves every 100 ms shows it in so many
+/// reads: the queries' windows and the reads.
+#[must_use]
+pub fn long_run(count: u64) -> (Vec<Window>, SensorInfo, Vec<SensorReading>) {
+    const MS: u64 = 1_000_000;
+    let (query, round) = (400, 470);
+    let microjoules = |ms: u64| {
+        let busy = ms / round * query + (ms % round).min(query);
+        90_000 * ms + 210_000 * busy
+    };
+    let mut readings: Vec<SensorReading> = Vec::new();
+    for at in (1..=count).map(|n| 47 * n + n % 3) {
+        let value = microjoules(at / 100 * 100);
+        let last = readings.last();
+        let same = last.filter(|last| last.energy_microjoules == Some(value));
+        let read = SensorReading::empty(0, Nanos(at * MS), Nanos(at * MS), Status::Ok);
+        readings.push(SensorReading {
+            energy_microjoules: Some(value),
+            changed_after: same.map_or(last.map(|last| last.read_start), |it| it.changed_after),
+            changed_before: same.map_or(Some(read.read_end), |it| it.changed_before),
+            ..read
+        });
+    }
+    let window = |n: u64| Window {
+        start: Nanos(n * round * MS),
+        first_token: Some(Nanos((n * round + 50) * MS)),
+        end: Nanos((n * round + query) * MS),
+    };
+    let windows = (1..count * 47 / round - 10).map(window).collect();
+    (windows, sensor(0.1), readings)
+}
+
+fn sensor(period: f64) -> SensorInfo {
+    SensorInfo {
+        quantum_microjoules: Some(1_000),
+        update_period: Some(Duration::from_secs_f64(period)),
+        ..SensorInfo::new(0, SensorKind::Gpu, "simulated")
+    }
+}
+
+fn nanos(seconds: f64) -> Nanos {
+    Nanos((seconds * 1e9).round() as u64)
 }
 
 fn steps(from: f64, to: f64) -> std::ops::Range<usize> {

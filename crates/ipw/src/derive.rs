@@ -139,7 +139,7 @@ fn count(tokens: Option<i64>) -> Option<f64> {
 }
 
 /// A quotient, unless something is missing or the divisor isn't positive.
-fn ratio(dividend: Option<f64>, divisor: Option<f64>) -> Option<f64> {
+pub(crate) fn ratio(dividend: Option<f64>, divisor: Option<f64>) -> Option<f64> {
     let divisor = divisor.filter(|divisor| *divisor > 0.0)?;
     dividend.map(|dividend| dividend / divisor)
 }

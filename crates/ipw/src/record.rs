@@ -113,6 +113,9 @@ pub struct EnergyMetrics {
     pub basis_joules: Option<f64>,
     pub basis_joules_lower: Option<f64>,
     pub basis_joules_upper: Option<f64>,
+    /// Bounds that trust power not to exceed the devices' limits by more than a tenth.
+    pub basis_joules_lower_limited: Option<f64>,
+    pub basis_joules_upper_limited: Option<f64>,
     pub basis_joules_ci95: Option<f64>,
     pub net_basis_joules: Option<f64>,
     /// counter | integrated | estimated

@@ -23,7 +23,8 @@ pub use requests::{RequestEntry, RequestKind, RequestLog, RequestOutcome, read_r
 pub use rows::{RowWriter, Rows, read_rows, rewrite_rows};
 pub use summary::{
     AttributionState, Conservation, EnergySummary, Hardware, OwnCost, QueryCounts, RunStatus,
-    SCHEMA_VERSION, Segment, Summary, TelemetrySummary, Totals, read_summary, write_summary,
+    SCHEMA_VERSION, Segment, SteadyState, Summary, TelemetrySummary, Totals, read_summary,
+    write_summary,
 };
 pub use telemetry::{
     TelemetryBatches, TelemetryRow, TelemetryRows, TelemetryWriter, read_telemetry,

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use energy_proto::{Joules, Nanos, SensorInfo, SensorKind, SensorReading};
 
+use super::load::Share;
+use super::solved::{Part, Solved};
+
 /// Reads further apart than this leave a gap that lowers the coverage.
 pub const GAP: Duration = Duration::from_secs(1);
 
@@ -67,6 +70,8 @@ pub enum NoEnergy {
     CounterReset,
     /// The counter didn't move within the window: it can't resolve it.
     TooShort,
+    /// The error may well be more than half of the estimate.
+    TooUncertain,
     /// Power readings are missing in the window.
     Gap,
     /// The mean power would be above the device's limit.
@@ -82,6 +87,7 @@ impl NoEnergy {
             Self::NotBracketed => "window_not_bracketed",
             Self::CounterReset => "counter_reset",
             Self::TooShort => "window_too_short_for_sensor",
+            Self::TooUncertain => "uncertain_by_more_than_half",
             Self::Gap => "gap_in_readings",
             Self::AbovePowerLimit => "above_power_limit",
         }
@@ -97,13 +103,33 @@ pub struct EnergyEstimate {
     pub lower: Joules,
     /// Not more than this.
     pub upper: Joules,
+    /// The same two for one who trusts that power never exceeds the device's limit by more than a tenth;
+    /// `None` where no limit is known.
+    pub limited: Option<(Joules, Joules)>,
+    /// Standard deviation of the error, where the run's solution gave the estimate.
+    pub sd: Option<Joules>,
     /// How it was made.
     pub method: Method,
     /// Share of the window without a gap between reads, 0 to 1.
     pub coverage: f64,
 }
 
-/// The energy of `sensor` between `start` and `end`.
+impl EnergyEstimate {
+    /// Half the width of the interval that holds the truth in 95 of 100 cases.
+    #[must_use]
+    pub fn ci95(&self) -> Option<Joules> {
+        self.sd.map(|sd| sd * Z95)
+    }
+}
+
+/// The normal distribution's 97.5 % quantile.
+const Z95: f64 = 1.959_964;
+
+/// A mean over a limit that the driver enforces, by more than the sensor's gain error could explain, is
+/// no measurement.
+const OVER_LIMIT: f64 = 1.1;
+
+/// The energy of `sensor` between `start` and `end`, on straight lines between updates.
 ///
 /// # Errors
 /// See [`NoEnergy`]: what can't be known is refused.
@@ -114,20 +140,37 @@ pub fn window_energy(
     end: Nanos,
     sampling: Sampling,
 ) -> Result<EnergyEstimate, NoEnergy> {
+    shared_energy(sensor, reads, &[Share::whole(start, end)], sampling, None)
+}
+
+/// A query's share of the energy of `sensor`, over parts of its window that follow each other without a
+/// gap; from the sensor's solution, if it has one for them.
+///
+/// # Errors
+/// See [`NoEnergy`]: what can't be known is refused.
+pub fn shared_energy(
+    sensor: &SensorInfo,
+    reads: &[SensorReading],
+    shares: &[Share],
+    sampling: Sampling,
+    solved: Option<&Solved>,
+) -> Result<EnergyEstimate, NoEnergy> {
+    let (Some(first), Some(last)) = (shares.first(), shares.last()) else {
+        return Err(NoEnergy::NoReadings);
+    };
+    let (start, end) = (first.from, last.to);
     let reads = neighbourhood(reads, start, end);
     let counted = Staircase::around(sensor, reads, start, end, sampling)
-        .and_then(|stairs| stairs.energy(start, end));
+        .and_then(|stairs| stairs.energy(shares, solved.and_then(|all| all.part(start, end))));
     let estimate = match counted {
         Err(NoEnergy::NoReadings) => {
-            let gap = gap(sensor, sampling.interval);
-            integrate(reads, gap, start, end, sampling.clock_uncertainty)?
+            integrate(reads, gap(sensor, sampling.interval), shares, sampling.clock_uncertainty)?
         }
         Err(reason) => at_rest(sensor, reads, start, end, sampling).ok_or(reason)?,
         Ok(estimate) => estimate,
     };
-    // A mean over a limit that the driver enforces, by more than the sensor's gain error could
-    // explain, is no measurement.
-    let limit = sensor.power_limit.map(|limit| limit * 1.1 * end.since(start));
+    let seconds: f64 = shares.iter().map(Share::seconds).sum();
+    let limit = sensor.power_limit.map(|limit| Joules(limit.0 * OVER_LIMIT * seconds));
     if limit.is_some_and(|limit| estimate.lower > limit) {
         return Err(NoEnergy::AbovePowerLimit);
     }
@@ -141,10 +184,13 @@ const GRID: f64 = (1u64 << 30) as f64;
 
 fn on_grid(estimate: EnergyEstimate) -> EnergyEstimate {
     let on_grid = |joules: Joules, round: fn(f64) -> f64| Joules(round(joules.0 * GRID) / GRID);
+    let bounds = |(lower, upper)| (on_grid(lower, f64::floor), on_grid(upper, f64::ceil));
+    let (lower, upper) = bounds((estimate.lower, estimate.upper));
     EnergyEstimate {
         energy: on_grid(estimate.energy, f64::round),
-        lower: on_grid(estimate.lower, f64::floor),
-        upper: on_grid(estimate.upper, f64::ceil),
+        lower,
+        upper,
+        limited: estimate.limited.map(bounds),
         ..estimate
     }
 }
@@ -159,12 +205,13 @@ pub(super) fn neighbourhood(reads: &[SensorReading], start: Nanos, end: Nanos) -
 /// A change of the counter: `value` microjoules appeared after `after` and not after `before`. They
 /// were the true energy then, or up to the sensor's publication lag earlier.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Update {
-    after: Nanos,
-    before: Nanos,
-    /// Best guess of the instant.
-    at: Nanos,
-    value: u64,
+pub(super) struct Update {
+    /// Zero if it isn't known.
+    pub(super) after: Nanos,
+    pub(super) before: Nanos,
+    /// Best guess of when the value was the energy.
+    pub(super) at: Nanos,
+    pub(super) value: u64,
 }
 
 /// The updates that matter for a window: from the last that is surely before it to the first that is
@@ -172,9 +219,11 @@ struct Update {
 #[derive(Debug)]
 pub(super) struct Staircase {
     updates: Vec<Update>,
-    quantum: u64,
+    quantum: Joules,
     clock_uncertainty: Duration,
     lag: Duration,
+    /// Watts that are trusted not to be exceeded.
+    limit: Option<f64>,
     coverage: f64,
 }
 
@@ -215,34 +264,60 @@ impl Staircase {
         }) {
             return Err(NoEnergy::CounterReset);
         }
-        let updates = updates(&near, sensor.update_period);
+        let updates = updates(sensor, &near);
         // A monitor that contradicts itself may leave one.
         if updates.len() < 2 {
             return Err(NoEnergy::TooShort);
         }
         Ok(Self {
             updates,
-            quantum: sensor.quantum_microjoules.unwrap_or(0),
+            quantum: Joules::from_microjoules(sensor.quantum_microjoules.unwrap_or(0)),
             clock_uncertainty,
             lag,
+            limit: sensor.power_limit.map(|limit| limit.0 * OVER_LIMIT),
             coverage: coverage(&near, gap(sensor, sampling.interval), start, end),
         })
     }
 
-    fn energy(&self, start: Nanos, end: Nanos) -> Result<EnergyEstimate, NoEnergy> {
-        self.resolves(start, end)?;
-        let base = self.updates[0].value;
-        let joules = |value: u64| Joules::from_microjoules(value - base);
-        let slack = self.clock_uncertainty;
-        let lower = joules(self.known_at(end.before(slack)))
-            - joules(self.bound_at(start + slack))
-            - Joules::from_microjoules(self.quantum);
-        let upper = joules(self.bound_at(end + slack)) - joules(self.known_at(start.before(slack)))
-            + Joules::from_microjoules(self.quantum);
+    fn energy(&self, shares: &[Share], part: Option<&Part>) -> Result<EnergyEstimate, NoEnergy> {
+        let (start, end) = (shares[0].from, shares[shares.len() - 1].to);
+        let sd = part.and_then(|part| part.sd(shares)).map(Joules);
+        if sd.is_none() {
+            self.resolves(start, end)?;
+        }
+        // Parts add up to the whole, and nothing leaves its bounds, since all of them are sums over one
+        // curve, and two that it stays between.
+        let curve = |at: Nanos| {
+            let found = match part {
+                Some(part) => Joules(part.joules_since(self.base(), at)),
+                None => self.line_at(at),
+            };
+            // Of two bounds that contradict each other neither is the better.
+            Joules(found.0.min(self.at_most(at).0).max(self.at_least(at).0))
+        };
+        let energy = combined(shares, |at, _| curve(at));
+        let bounds = |least: &dyn Fn(Nanos) -> Joules, most: &dyn Fn(Nanos) -> Joules| {
+            let lower = combined(shares, |at, rises| if rises { least(at) } else { most(at) });
+            let upper = combined(shares, |at, rises| if rises { most(at) } else { least(at) });
+            (Joules(lower.0.max(0.0)), upper)
+        };
+        let (lower, upper) = bounds(&|at| self.at_least(at), &|at| self.at_most(at));
+        let limited = self.limit.map(|watts| {
+            let (lower, upper) =
+                bounds(&|at| self.at_least_within(watts, at), &|at| self.at_most_within(watts, at));
+            let seconds: f64 = shares.iter().map(Share::seconds).sum();
+            (lower, Joules(upper.0.min(watts * seconds)))
+        });
+        if sd.is_some_and(|sd| Z95 * sd.0 > 0.5 * energy.0) {
+            return Err(NoEnergy::TooUncertain);
+        }
         Ok(EnergyEstimate {
-            energy: self.energy_between(start, end),
-            lower: Joules(lower.0.max(0.0)),
+            energy,
+            lower,
             upper,
+            // Where the limit was exceeded, trust in it says nothing.
+            limited: limited.filter(|(lower, upper)| lower <= upper),
+            sd,
             method: Method::Counter,
             coverage: self.coverage,
         })
@@ -257,9 +332,46 @@ impl Staircase {
         moved.then_some(()).ok_or(NoEnergy::TooShort)
     }
 
-    /// Energy on the line between two instants inside the window.
-    fn energy_between(&self, start: Nanos, end: Nanos) -> Joules {
-        self.line_at(end) - self.line_at(start)
+    /// Microjoules at the first update, from which joules are counted here.
+    fn base(&self) -> u64 {
+        self.updates[0].value
+    }
+
+    fn joules(&self, value: u64) -> Joules {
+        Joules::from_microjoules(value - self.base())
+    }
+
+    /// What had been used by a time at the least, whatever the offset of the clocks is.
+    fn at_least(&self, at: Nanos) -> Joules {
+        self.joules(self.known_at(at.before(self.clock_uncertainty)))
+    }
+
+    /// And at the most.
+    fn at_most(&self, at: Nanos) -> Joules {
+        self.joules(self.bound_at(at + self.clock_uncertainty)) + self.quantum
+    }
+
+    /// The same for power of `watts` at most: what was there later wasn't much less before.
+    fn at_least_within(&self, watts: f64, at: Nanos) -> Joules {
+        let earliest = at.before(self.clock_uncertainty);
+        let next = self.updates.partition_point(|update| update.before < earliest);
+        let back = |update: &Update| {
+            self.joules(update.value).0 - watts * update.before.since(earliest).as_secs_f64()
+        };
+        let later = self.updates[next..].iter().take(2).map(back);
+        Joules(later.fold(self.at_least(at).0, f64::max))
+    }
+
+    /// The same for power of `watts` at most: not much has come since what was there before.
+    fn at_most_within(&self, watts: f64, at: Nanos) -> Joules {
+        let latest = at + self.clock_uncertainty;
+        let next = self.updates.partition_point(|update| update.after <= latest);
+        let on = |update: &Update| {
+            let time = latest.since(update.after) + self.lag;
+            (self.joules(update.value) + self.quantum).0 + watts * time.as_secs_f64()
+        };
+        let earlier = self.updates[..next].iter().rev().take(2).map(on);
+        Joules(earlier.fold(self.at_most(at).0, f64::min))
     }
 
     /// Mean power between each two updates.
@@ -292,14 +404,38 @@ impl Staircase {
             .clamp(1, self.updates.len() - 1);
         let (a, b) = (self.updates[next - 1], self.updates[next]);
         let share = (time.0 as f64 - a.at.0 as f64) / (b.at.0 - a.at.0) as f64;
-        let before = Joules::from_microjoules(a.value - self.updates[0].value);
-        before + Joules::from_microjoules(b.value - a.value) * share.clamp(0.0, 1.0)
+        self.joules(a.value) + Joules::from_microjoules(b.value - a.value) * share.clamp(0.0, 1.0)
     }
 }
 
-/// Each change among reads of one epoch, once. There are at least two: the caller found one surely
-/// before and one surely after a time.
-fn updates(reads: &[&SensorReading], period: Option<Duration>) -> Vec<Update> {
+/// The sum over shares of what an amount that grows with time gains in each. With each instant's amount
+/// it is told whether the sum rises with it.
+fn combined(shares: &[Share], amount: impl Fn(Nanos, bool) -> Joules) -> Joules {
+    let mut sum = 0.0;
+    let mut add = |at: Nanos, weight: f64| {
+        if weight != 0.0 {
+            sum += weight * amount(at, weight > 0.0).0;
+        }
+    };
+    let mut before = 0.0;
+    for Share { from, share, .. } in shares.iter().copied() {
+        add(from, before - share);
+        before = share;
+    }
+    if let Some(last) = shares.last() {
+        add(last.to, before);
+    }
+    Joules(sum)
+}
+
+/// A value is no older than the sensor's lag when it appears; half of it is off by the least.
+pub(super) fn likely_lag(sensor: &SensorInfo) -> Duration {
+    sensor.publication_lag.unwrap_or_default() / 2
+}
+
+/// Each change among reads of one epoch, once.
+pub(super) fn updates(sensor: &SensorInfo, reads: &[&SensorReading]) -> Vec<Update> {
+    let (period, lag) = (sensor.update_period, likely_lag(sensor));
     let mut updates: Vec<Update> = Vec::with_capacity(reads.len());
     let mut previous: Option<&SensorReading> = None;
     for read in reads {
@@ -313,7 +449,7 @@ fn updates(reads: &[&SensorReading], period: Option<Duration>) -> Vec<Update> {
         // A counter that moves more often than it is read was refreshed less than a period before.
         let half = after.map_or(Duration::ZERO, |after| before.since(after) / 2);
         let age = period.map_or(half, |period| half.min(period / 2));
-        let at = before.before(age);
+        let at = before.before(age + lag);
         if updates.last().is_none_or(|last| last.at < at && last.value < value) {
             updates.push(Update { after: after.unwrap_or_default(), before, at, value });
         }
@@ -348,6 +484,8 @@ fn at_rest(
         energy: Joules(0.0),
         lower: Joules(0.0),
         upper: Joules::from_microjoules(sensor.quantum_microjoules.unwrap_or(0)),
+        limited: None,
+        sd: None,
         method: Method::Counter,
         coverage: coverage(&near, gap(sensor, sampling.interval), start, end),
     })
@@ -389,31 +527,42 @@ pub fn integrated_energy(
     end: Nanos,
     interval: Duration,
 ) -> Result<EnergyEstimate, NoEnergy> {
-    integrate(reads, gap(sensor, interval), start, end, Duration::ZERO)
+    integrate(reads, gap(sensor, interval), &[Share::whole(start, end)], Duration::ZERO)
 }
 
 /// Energy of a sensor that only gives power: trapezoids between reads.
 fn integrate(
     reads: &[SensorReading],
     gap: Duration,
-    start: Nanos,
-    end: Nanos,
+    shares: &[Share],
     clock_uncertainty: Duration,
 ) -> Result<EnergyEstimate, NoEnergy> {
-    let points = power_points(reads, start.before(clock_uncertainty), end + clock_uncertainty)?;
+    let (Some(first), Some(last)) = (shares.first(), shares.last()) else {
+        return Err(NoEnergy::NoReadings);
+    };
+    let (start, end) = (first.from.before(clock_uncertainty), last.to + clock_uncertainty);
+    let points = power_points(reads, start, end)?;
+    if points.windows(2).any(|pair| pair[1].0.since(pair[0].0) > gap) {
+        return Err(NoEnergy::Gap);
+    }
     let (mut energy, mut lower, mut upper) = (0.0, 0.0, 0.0);
-    for pair in points.windows(2) {
-        let ((t0, p0), (t1, p1)) = (pair[0], pair[1]);
-        if t1.since(t0) > gap {
-            return Err(NoEnergy::Gap);
+    let mut next = 0;
+    for Share { from, to, share } in shares.iter().copied() {
+        while next + 2 < points.len() && points[next + 1].0 <= from {
+            next += 1;
         }
-        let (from, to) = (t0.max(start), t1.min(end));
-        let time = to.since(from).as_secs_f64();
-        let power_at =
-            |t: Nanos| p0 + (p1 - p0) * (t.since(t0).as_secs_f64() / t1.since(t0).as_secs_f64());
-        energy += if time > 0.0 { (power_at(from) + power_at(to)) / 2.0 * time } else { 0.0 };
-        lower += p0.min(p1) * time;
-        upper += p0.max(p1) * time;
+        for pair in points[next..].windows(2).take_while(|pair| pair[0].0 < to) {
+            let ((t0, p0), (t1, p1)) = (pair[0], pair[1]);
+            let (from, to) = (t0.max(from), t1.min(to));
+            let time = share * to.since(from).as_secs_f64();
+            let power_at = |t: Nanos| {
+                p0 + (p1 - p0) * (t.since(t0).as_secs_f64() / t1.since(t0).as_secs_f64())
+            };
+            energy +=
+                if time > 0.0 { f64::midpoint(power_at(from), power_at(to)) * time } else { 0.0 };
+            lower += p0.min(p1) * time;
+            upper += p0.max(p1) * time;
+        }
     }
     // An unknown clock offset moves both ends of the window by as much.
     let peak = points.iter().map(|(_, power)| *power).fold(0.0, f64::max);
@@ -422,6 +571,8 @@ fn integrate(
         energy: Joules(energy),
         lower: Joules((lower - slack).max(0.0)),
         upper: Joules(upper + slack),
+        limited: None,
+        sd: None,
         method: Method::Integrated,
         coverage: 1.0,
     })

@@ -56,11 +56,6 @@ impl Envelope {
         &self.entries[self.rows[row]..self.rows[row + 1]]
     }
 
-    /// The last row that begins at or before `column`.
-    fn last_row_of(&self, column: usize) -> usize {
-        column + self.first[column..].partition_point(|first| *first <= column) - 1
-    }
-
     /// Factorises it as L D Lᵀ in place; `None` if it isn't positive definite.
     pub(super) fn factorize(mut self) -> Option<Factors> {
         for row in 0..self.len() {
@@ -95,7 +90,7 @@ impl Envelope {
 }
 
 /// L below the diagonal, whose own diagonal is one, and D on it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Factors(Envelope);
 
 impl Factors {
@@ -124,17 +119,27 @@ impl Factors {
         let Self(l) = self;
         let mut inverse = l.clone();
         inverse.clear();
+        let mut last = l.len().saturating_sub(1);
+        let mut below = Vec::new();
         for column in (0..l.len()).rev() {
-            let last = l.last_row_of(column);
-            for row in (column + 1..=last).rev() {
-                let value: f64 = (column + 1..=last)
-                    .map(|between| l.get(between, column) * inverse.get(row, between))
-                    .sum();
-                inverse.add(row, column, -value);
+            // No row begins before the one above it.
+            while l.first[last] > column {
+                last -= 1;
             }
-            let own: f64 =
-                (column + 1..=last).map(|row| l.get(row, column) * inverse.get(row, column)).sum();
-            inverse.add(column, column, 1.0 / l.get(column, column) - own);
+            below.clear();
+            below.extend((column + 1..=last).map(|row| l.get(row, column)));
+            let mut own = 1.0 / l.get(column, column);
+            for row in (column + 1..=last).rev() {
+                let to_row = &inverse.row(row)[column + 1 - l.first[row]..];
+                let before: f64 = below.iter().zip(to_row).map(|(l, entry)| l * entry).sum();
+                let after: f64 = (row + 1..=last)
+                    .map(|other| below[other - column - 1] * inverse.get(other, row))
+                    .sum();
+                let value = -(before + after);
+                own -= below[row - column - 1] * value;
+                inverse.add(row, column, value);
+            }
+            inverse.add(column, column, own);
         }
         inverse
     }

@@ -41,6 +41,9 @@ pub struct Found {
 
 /// Rounds of expectation and maximisation.
 const ROUNDS: usize = 12;
+/// Of more points than these, the parameters are learnt from the middle: more would cost time and change
+/// little.
+const LEARNING: usize = 4096;
 /// A stretch that is shorter than this share of the counter's step is one piece: how its power changes
 /// meanwhile doesn't matter.
 const SHORT: f64 = 0.25;
@@ -98,7 +101,7 @@ impl Kind {
 }
 
 /// A run's power.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Fit {
     points: Vec<Point>,
     /// Numbers of the points' shifts among the unknowns.
@@ -110,6 +113,9 @@ pub struct Fit {
     powers: Vec<f64>,
     /// Joules from the first point to each piece's start, and to the last one's end.
     cumulative: Vec<f64>,
+    /// At each point, those joules, and what the counter and the point's own shift say they are. Each
+    /// interval's noise is small, but over a run their sum isn't: power is scaled to what is between.
+    anchors: Vec<(f64, f64)>,
     covariance: Envelope,
     means: Means,
     scale: f64,
@@ -130,14 +136,21 @@ impl Fit {
             return None;
         }
         let spacing = (to - from) / (points.len() - 1) as f64;
-        let coarse = pieces(stretches, from, to, |_| spacing);
-        let (mut model, mut solution) = Model::new(points, coarse, quantum)?.learnt()?;
-        if model.kinds.iter().any(Kind::is_restless) {
-            let length = |kind: usize| {
-                if model.kinds[kind].is_restless() { RESTLESS_PIECE * spacing } else { spacing }
-            };
-            let fine = pieces(stretches, from, to, length);
-            (model, solution) = Model::new(model.points, fine, quantum)?.learnt()?;
+        let sample = middle(&points, LEARNING);
+        let coarse = Model::of(sample.to_vec(), stretches, |_| spacing, quantum)?;
+        let (mut model, mut solution) = coarse.learnt(ROUNDS)?;
+        let kinds = model.kinds.clone();
+        let length = |kind: usize| {
+            if kinds[kind].is_restless() { RESTLESS_PIECE * spacing } else { spacing }
+        };
+        if kinds.iter().any(Kind::is_restless) {
+            let fine = Model::of(sample.to_vec(), stretches, length, quantum)?;
+            (model, solution) = fine.learnt(ROUNDS)?;
+        }
+        if sample.len() < points.len() {
+            let kinds = model.kinds;
+            let whole = Model::of(points, stretches, length, quantum)?;
+            (model, solution) = Model { kinds, ..whole }.learnt(0)?;
         }
         let scale = model.misjudgement(&solution);
         Some(Self { scale, ..model.into_fit(solution) })
@@ -147,41 +160,67 @@ impl Fit {
     /// last.
     #[must_use]
     pub fn energy(&self, from: f64, to: f64) -> Option<Found> {
-        let (first, last) = (self.points.first()?, self.points.last()?);
-        if !(first.instant.at <= from && from <= to && to <= last.instant.at) {
+        let (first, last) = self.span();
+        if !(first <= from && from <= to && to <= last) {
             return None;
         }
-        Some(Found {
-            joules: self.until(to) - self.until(from),
-            sd: self.scale * self.sd(from, to),
-        })
+        Some(Found { joules: self.until(to) - self.until(from), sd: self.sd(&[(from, to, 1.0)]) })
     }
 
-    fn until(&self, at: f64) -> f64 {
+    /// The instants of the first point and the last.
+    pub(super) fn span(&self) -> (f64, f64) {
+        let at = |point: Option<&Point>| point.map_or(0.0, |point| point.instant.at);
+        (at(self.points.first()), at(self.points.last()))
+    }
+
+    /// Joules from the first point to an instant.
+    pub(super) fn until(&self, at: f64) -> f64 {
+        let next = self
+            .points
+            .partition_point(|point| point.instant.at < at)
+            .clamp(1, self.points.len() - 1);
+        let ((from, start), (to, end)) = (self.anchors[next - 1], self.anchors[next]);
+        let steps = self.on_steps(at).clamp(from, to);
+        if to > from { start + (end - start) * (steps - from) / (to - from) } else { start }
+    }
+
+    /// The same from the steps of power alone.
+    fn on_steps(&self, at: f64) -> f64 {
         let place = self.piece_at(at);
         let piece = &self.pieces[place];
         self.cumulative[place]
             + self.powers[place] * (at - piece.from).clamp(0.0, piece.to - piece.from)
     }
 
+    /// The stretches of constant power between two instants.
+    pub(super) fn steps(&self, from: f64, to: f64) -> impl Iterator<Item = (f64, f64)> + '_ {
+        self.pieces[self.piece_at(from)..=self.piece_at(to)]
+            .iter()
+            .map(move |piece| (piece.from.max(from), piece.to.min(to)))
+            .filter(|(from, to)| from < to)
+    }
+
     fn piece_at(&self, at: f64) -> usize {
         self.pieces.partition_point(|piece| piece.from <= at).max(1) - 1
     }
 
-    /// What is uncertain is what lies between either edge and its next update inside the window: the
-    /// energy between two updates is known.
-    fn sd(&self, from: f64, to: f64) -> f64 {
-        let inside = self.points.partition_point(|point| point.instant.at < from);
-        let after = self.points.partition_point(|point| point.instant.at <= to);
+    /// Standard deviation of the error of a sum of shares of the energy between instants, in joules. What is
+    /// uncertain of a stretch is what lies between either edge and its next update inside: the energy
+    /// between two updates is known.
+    pub(super) fn sd(&self, shares: &[(f64, f64, f64)]) -> f64 {
         let mut terms: Vec<(usize, f64)> = Vec::new();
-        if inside >= after {
-            self.add_pieces(&mut terms, from, to);
-        } else {
+        for (from, to, share) in shares.iter().copied() {
+            let inside = self.points.partition_point(|point| point.instant.at < from);
+            let after = self.points.partition_point(|point| point.instant.at <= to);
+            if inside >= after {
+                self.add_pieces(&mut terms, from, to, share);
+                continue;
+            }
             let (left, right) = (inside, after - 1);
-            self.add_pieces(&mut terms, from, self.points[left].instant.at);
-            self.add_pieces(&mut terms, self.points[right].instant.at, to);
+            self.add_pieces(&mut terms, from, self.points[left].instant.at, share);
+            self.add_pieces(&mut terms, self.points[right].instant.at, to, share);
             if left != right {
-                for (point, sign) in [(left, 1.0), (right, -1.0)] {
+                for (point, sign) in [(left, share), (right, -share)] {
                     let weight = self.at_points[point] * self.points[point].instant.sd;
                     terms.push((self.shifts[point], sign * weight));
                 }
@@ -192,20 +231,26 @@ impl Fit {
             .flat_map(|a| terms.iter().map(move |b| (a, b)))
             .map(|(a, b)| a.1 * b.1 * self.covariance.get(a.0, b.0))
             .sum();
-        (variance.max(0.0) + self.means.variance(&terms)).sqrt()
+        self.scale * (variance.max(0.0) + self.means.variance(&terms)).sqrt()
     }
 
-    fn add_pieces(&self, terms: &mut Vec<(usize, f64)>, from: f64, to: f64) {
+    fn add_pieces(&self, terms: &mut Vec<(usize, f64)>, from: f64, to: f64, share: f64) {
         for piece in &self.pieces[self.piece_at(from)..] {
             if piece.from >= to {
                 break;
             }
             let time = piece.overlap(from, to);
             if time > 0.0 {
-                terms.push((piece.unknown, time));
+                terms.push((piece.unknown, share * time));
             }
         }
     }
+}
+
+/// So many of the points, from the middle.
+fn middle(points: &[Point], most: usize) -> &[Point] {
+    let beside = points.len().saturating_sub(most) / 2;
+    &points[beside..(beside + most).min(points.len())]
 }
 
 /// Whether time goes on and energy never falls.
@@ -276,7 +321,7 @@ struct Solution {
 
 /// What isn't known of the kinds' means. Where stretches are short against the counter's steps, that is
 /// more than what isn't known of a single one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Means {
     /// For each kind, how much the unknowns rise with its mean.
     rise: Vec<Vec<f64>>,
@@ -304,7 +349,19 @@ impl Means {
 }
 
 impl Model {
-    fn new(points: Vec<Point>, mut pieces: Vec<Piece>, quantum: f64) -> Option<Self> {
+    /// Pieces of each kind of stretch are to be about as long as `length` says.
+    fn of(
+        points: Vec<Point>,
+        stretches: &[Stretch],
+        length: impl Fn(usize) -> f64,
+        quantum: f64,
+    ) -> Option<Self> {
+        let (from, to) = (points.first()?.instant.at, points.last()?.instant.at);
+        let count = stretches.iter().map(|stretch| stretch.kind + 1).max()?;
+        Self::new(points, pieces(stretches, from, to, length), count, quantum)
+    }
+
+    fn new(points: Vec<Point>, mut pieces: Vec<Piece>, kinds: usize, quantum: f64) -> Option<Self> {
         // Unknowns in the order of time, so that what an interval couples lies together.
         let (mut unknowns, mut shifts) = (0, Vec::with_capacity(points.len()));
         let mut next = pieces.iter_mut().peekable();
@@ -352,14 +409,13 @@ impl Model {
             reach(pair[1].unknown, pair[0].unknown);
         }
         let seconds = points.last()?.instant.at - points.first()?.instant.at;
-        let mean = points.last()?.joules / seconds;
+        let mean = (points.last()?.joules - points.first()?.joules) / seconds;
         let rates = points.windows(2).map(|pair| {
             let time = pair[1].instant.at - pair[0].instant.at;
             (time, (pair[1].joules - pair[0].joules) / time)
         });
         let variance: f64 =
             rates.map(|(time, rate)| time * (rate - mean) * (rate - mean)).sum::<f64>() / seconds;
-        let count = pieces.iter().map(|piece| piece.kind + 1).max()?;
         let spread = variance.sqrt().max(0.1 * mean);
         let kind = Kind { mean, spread, wandering: 0.3 * spread };
         let mut model = Self {
@@ -368,7 +424,7 @@ impl Model {
             shifts,
             pieces,
             spans,
-            kinds: vec![kind; count],
+            kinds: vec![kind; kinds],
             zeros: Envelope::new(first),
             quantum,
             mean,
@@ -403,9 +459,9 @@ impl Model {
     }
 
     /// The model with the parameters that make the run most likely, and its solution.
-    fn learnt(mut self) -> Option<(Self, Solution)> {
+    fn learnt(mut self, rounds: usize) -> Option<(Self, Solution)> {
         let mut solution = self.solve()?;
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             self.learn(&solution);
             solution = self.solve()?;
         }
@@ -576,17 +632,41 @@ impl Model {
             joules += power * (piece.to - piece.from);
             cumulative.push(joules);
         }
-        Fit {
+        let shifted = |point: usize| {
+            let weight = self.at_points[point] * self.points[point].instant.sd;
+            weight * solution.x[self.shifts[point]]
+        };
+        let first = self.points.first().map_or(0.0, |point| point.joules) - shifted(0);
+        let counted: Vec<f64> = self
+            .points
+            .iter()
+            .enumerate()
+            .map(|(index, point)| point.joules - shifted(index) - first)
+            .collect();
+        let mut fit = Fit {
             points: self.points,
             shifts: self.shifts,
             at_points: self.at_points,
             pieces: self.pieces,
             powers,
             cumulative,
+            anchors: Vec::new(),
             covariance: solution.covariance,
             means: solution.means,
             scale: 1.0,
-        }
+        };
+        let mut most = 0.0_f64;
+        fit.anchors = fit
+            .points
+            .iter()
+            .zip(counted)
+            .map(|(point, counted)| {
+                // Shifts are guesses, and energy never falls.
+                most = most.max(counted);
+                (fit.on_steps(point.instant.at), most)
+            })
+            .collect();
+        fit
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Located {
 
 /// Updates on either side that help to locate one.
 const REACH: usize = 24;
+/// Of more updates than these, those in the middle tell how steady the rhythm is.
+const ENOUGH: usize = 4096;
 /// Of a uniform distribution as wide as one.
 const UNIFORM: f64 = 0.288_675;
 /// No clock is read more exactly.
@@ -86,13 +88,15 @@ impl Rhythm {
     /// intervals of width w, a spread s puts 0.53 s³/w outside, squared and on average.
     fn jitter(&self, seen: &[Seen]) -> f64 {
         let (mut outside, mut width) = (0.0, 0.0);
-        for (index, one) in seen.iter().enumerate() {
+        let beside = seen.len().saturating_sub(ENOUGH) / 2;
+        let middle = beside..seen.len() - beside;
+        let count = middle.len() as f64;
+        for (index, one) in seen.iter().enumerate().take(middle.end).skip(middle.start) {
             let (low, high) = self.agreed(seen, index, (f64::NEG_INFINITY, f64::INFINITY), 0.0);
             let beyond = (one.after - high).max(low - one.before).max(0.0);
             outside += beyond * beyond;
             width += one.before - one.after;
         }
-        let count = seen.len() as f64;
         (outside / count * (width / count) / 0.53).cbrt()
     }
 

@@ -1,12 +1,14 @@
 //! The groups of a record that come from telemetry, for one query's window.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use energy_proto::{Nanos, SensorInfo, SensorKind, SensorReading, Throttle};
+use energy_proto::{Joules, Nanos, SensorInfo, SensorKind, SensorReading, Throttle};
 
 use super::basis::{Basis, BasisKind};
-use super::energy::{EnergyEstimate, Method, NoEnergy, Sampling, window_energy};
+use super::energy::{EnergyEstimate, Method, NoEnergy, Sampling, shared_energy};
+use super::load::{Load, Share};
 use super::power;
+use super::solved::Solved;
 use crate::analysis::stats::summarize;
 use crate::record::{
     DeviceEnergy, EnergyMetrics, GpuUtilization, MemoryMetrics, PhaseMetrics, PowerMetrics,
@@ -16,6 +18,10 @@ use crate::telemetry::Timeline;
 
 /// How the status of an energy begins that was measured while a device was throttled.
 pub const THROTTLED: &str = "throttled";
+/// How it begins where other processes used a counted device meanwhile.
+pub const CROWDED: &str = "other_processes";
+/// The status of an energy of devices that showed nothing of the query.
+pub const IDLE: &str = "device_did_not_react";
 
 /// Reasons to throttle that a healthy device doesn't have.
 const FAULTS: [Throttle; 3] =
@@ -60,7 +66,7 @@ pub struct Measured {
 }
 
 /// Which sensors are read as what: one for each segment of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Meter {
     /// The monitor's sensors.
     pub sensors: Vec<SensorInfo>,
@@ -72,6 +78,10 @@ pub struct Meter {
     pub sampling: Sampling,
     /// Power of the basis at idle, once it has been measured.
     pub idle: Option<Idle>,
+    /// All requests; none while the run lasts.
+    pub load: Load,
+    /// Counters by their sensors' ids, solved under that load; none while the run lasts.
+    pub solved: BTreeMap<u32, Solved>,
 }
 
 /// Power at rest, in watts.
@@ -84,6 +94,46 @@ pub struct Idle {
 }
 
 impl Meter {
+    /// Reads these sensors, and knows nothing of idle power and load yet.
+    #[must_use]
+    pub fn new(
+        sensors: Vec<SensorInfo>,
+        counted: BTreeSet<u32>,
+        basis: Result<Basis, String>,
+        sampling: Sampling,
+    ) -> Self {
+        let (load, solved) = (Load::default(), BTreeMap::new());
+        Self { sensors, counted, basis, sampling, idle: None, load, solved }
+    }
+
+    /// Knows the load of all requests, and what it makes of the counters' whole run.
+    #[must_use]
+    pub fn with_load(self, timeline: &Timeline, load: Load) -> Self {
+        let interval = self.sampling.interval;
+        let solve =
+            |sensor: &SensorInfo| Solved::of(sensor, timeline.sensor(sensor.id), &load, interval);
+        let measuring = self.sensors.iter().filter(|sensor| sensor.measures_energy());
+        // Sensors have nothing to do with each other, and of GPUs there may be many.
+        let solved = std::thread::scope(|scope| {
+            let started: Vec<_> =
+                measuring.map(|sensor| (sensor.id, scope.spawn(move || solve(sensor)))).collect();
+            let solved = |thread: std::thread::ScopedJoinHandle<'_, Solved>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            started.into_iter().map(|(id, thread)| (id, solved(thread))).collect()
+        });
+        Self { load, solved, ..self }
+    }
+
+    /// How the energies of the basis were estimated between a counter's updates: `fit`, `line`, or `mixed`
+    /// where that differs between its members or parts of the run.
+    #[must_use]
+    pub fn estimator(&self) -> Option<&'static str> {
+        let mut all = self.members().iter().filter_map(|id| Some(self.solved.get(id)?.estimator()));
+        let first = all.next()?;
+        Some(if all.all(|other| other == first) { first } else { "mixed" })
+    }
+
     /// Ids of the sensors that a row waits for.
     #[must_use]
     pub fn members(&self) -> &[u32] {
@@ -99,14 +149,12 @@ impl Meter {
             .all(|id| self.sensor(*id).is_some_and(|sensor| timeline.covers(sensor, end)))
     }
 
-    /// Measures the power of the basis at idle.
+    /// Power of the basis at idle, if it is known for the whole of an idle window.
     #[must_use]
-    pub fn with_idle(self, timeline: &Timeline, window: Option<(Nanos, Nanos)>) -> Self {
-        let idle = window.and_then(|(start, end)| {
-            let watts = self.watts(timeline, self.members(), Window::whole(start, end));
-            Some(Idle { mean: watts.avg?, floor: watts.min? })
-        });
-        Self { idle, ..self }
+    pub fn idle_power(&self, timeline: &Timeline, (start, end): (Nanos, Nanos)) -> Option<Idle> {
+        let steps = self.steps(timeline, self.members(), Window::whole(start, end));
+        let watts = power::stats(&steps);
+        Some(Idle { mean: watts.avg?, floor: watts.min? })
     }
 
     /// All that can be known of a window.
@@ -133,7 +181,8 @@ impl Meter {
         }
     }
 
-    /// Energy of a set of sensors over a window: all of them, or the reason of the first that has none.
+    /// The whole energy of a set of sensors over a window: all of them, or the reason of the first that has
+    /// none.
     ///
     /// # Errors
     /// The reason, with the sensor's name.
@@ -144,10 +193,19 @@ impl Meter {
         start: Nanos,
         end: Nanos,
     ) -> Result<EnergyEstimate, String> {
+        self.shared(timeline, members, &[Share::whole(start, end)])
+    }
+
+    fn shared(
+        &self,
+        timeline: &Timeline,
+        members: &[u32],
+        shares: &[Share],
+    ) -> Result<EnergyEstimate, String> {
         let mut total: Option<EnergyEstimate> = None;
         for id in members {
             let one = self
-                .sensor_energy(timeline, *id, start, end)
+                .sensor_energy(timeline, *id, shares)
                 .map_err(|reason| format!("{}: {}", reason.as_str(), self.name(*id)))?;
             total = Some(total.map_or(one, |total| add(total, one)));
         }
@@ -162,11 +220,11 @@ impl Meter {
         &self,
         timeline: &Timeline,
         id: u32,
-        start: Nanos,
-        end: Nanos,
+        shares: &[Share],
     ) -> Result<EnergyEstimate, NoEnergy> {
         let sensor = self.sensor(id).ok_or(NoEnergy::NoReadings)?;
-        window_energy(sensor, timeline.sensor(id), start, end, self.sampling)
+        let solved = self.solved.get(&id);
+        shared_energy(sensor, timeline.sensor(id), shares, self.sampling, solved)
     }
 
     /// A sensor by its id.
@@ -191,20 +249,14 @@ impl Meter {
             .collect()
     }
 
-    fn group(
-        &self,
-        timeline: &Timeline,
-        kind: SensorKind,
-        window: Window,
-    ) -> Option<EnergyEstimate> {
-        self.group_of(timeline, &self.ids(kind), window)
-    }
-
-    fn group_of(&self, timeline: &Timeline, ids: &[u32], window: Window) -> Option<EnergyEstimate> {
-        if ids.is_empty() {
-            return None;
-        }
-        self.energy(timeline, ids, window.start, window.end).ok()
+    /// A group's energy as the query has it and as its devices do.
+    fn group(&self, timeline: &Timeline, ids: &[u32], parts: &Parts) -> Group {
+        let energy = |shares: &[Share]| {
+            if ids.is_empty() { None } else { self.shared(timeline, ids, shares).ok() }
+        };
+        let own = energy(&parts.own);
+        let whole = if parts.is_alone() { own } else { energy(&parts.whole) };
+        Group { own, whole }
     }
 
     /// The sensors of the whole chip: one, or an Apple chip's rails.
@@ -216,62 +268,79 @@ impl Meter {
     }
 
     fn energy_metrics(&self, timeline: &Timeline, window: Window) -> EnergyMetrics {
-        let group = |kind| self.group(timeline, kind, window);
+        let parts = Parts::of(&self.load, window);
+        let group = |kind| self.group(timeline, &self.ids(kind), &parts);
         let joules = |estimate: Option<EnergyEstimate>| estimate.map(|estimate| estimate.energy.0);
         let gpu = group(SensorKind::Gpu);
-        let (cpu, dram) = (joules(group(SensorKind::CpuPackage)), joules(group(SensorKind::Dram)));
-        let ane = joules(group(SensorKind::Ane));
-        let soc = joules(self.group_of(timeline, &self.soc(), window));
+        let (cpu, dram) = (group(SensorKind::CpuPackage), group(SensorKind::Dram));
+        let ane = group(SensorKind::Ane);
+        let soc = self.group(timeline, &self.soc(), &parts);
         let mut metrics = EnergyMetrics {
-            per_query_joules: joules(gpu),
-            total_joules: joules(gpu),
-            per_query_joules_lower: gpu.map(|estimate| estimate.lower.0),
-            per_query_joules_upper: gpu.map(|estimate| estimate.upper.0),
-            cpu_per_query_joules: cpu,
-            cpu_total_joules: cpu,
-            ane_per_query_joules: ane,
-            ane_total_joules: ane,
-            soc_per_query_joules: soc,
-            soc_total_joules: soc,
-            dram_per_query_joules: dram,
-            system_per_query_joules: joules(gpu)
-                .zip(cpu)
-                .zip(dram)
+            per_query_joules: joules(gpu.own),
+            total_joules: joules(gpu.whole),
+            per_query_joules_lower: gpu.own.map(|estimate| estimate.lower.0),
+            per_query_joules_upper: gpu.own.map(|estimate| estimate.upper.0),
+            per_query_joules_ci95: gpu.own.and_then(|estimate| Some(estimate.ci95()?.0)),
+            cpu_per_query_joules: joules(cpu.own),
+            cpu_total_joules: joules(cpu.whole),
+            ane_per_query_joules: joules(ane.own),
+            ane_total_joules: joules(ane.whole),
+            soc_per_query_joules: joules(soc.own),
+            soc_total_joules: joules(soc.whole),
+            dram_per_query_joules: joules(dram.own),
+            system_per_query_joules: joules(gpu.own)
+                .zip(joules(cpu.own))
+                .zip(joules(dram.own))
                 .map(|((gpu, cpu), dram)| gpu + cpu + dram),
             devices: self.devices(timeline, window),
             ..EnergyMetrics::default()
         };
-        self.fill_basis(&mut metrics, timeline, window);
+        self.fill_basis(&mut metrics, timeline, window, &parts);
         metrics
     }
 
-    fn fill_basis(&self, metrics: &mut EnergyMetrics, timeline: &Timeline, window: Window) {
+    fn fill_basis(
+        &self,
+        metrics: &mut EnergyMetrics,
+        timeline: &Timeline,
+        window: Window,
+        parts: &Parts,
+    ) {
         let Ok(basis) = &self.basis else {
             metrics.status = Some(self.no_basis());
             return;
         };
         metrics.basis = Some(basis.kind.as_str().to_owned());
-        let whole = self
-            .energy(timeline, &basis.members, window.start, window.end)
-            .and_then(|estimate| self.plausible(basis, estimate, window));
-        let estimate = match whole {
-            Ok(estimate) => estimate,
+        let both = self.shared(timeline, &basis.members, &parts.whole).and_then(|whole| {
+            let whole = self.plausible(basis, whole, window)?;
+            if parts.is_alone() {
+                return Ok((whole, whole));
+            }
+            Ok((whole, self.shared(timeline, &basis.members, &parts.own)?))
+        });
+        let (whole, own) = match both {
+            Ok(both) => both,
             Err(reason) => {
                 metrics.status = Some(reason);
                 return;
             }
         };
-        metrics.basis_joules = Some(estimate.energy.0);
-        metrics.basis_joules_lower = Some(estimate.lower.0);
-        metrics.basis_joules_upper = Some(estimate.upper.0);
-        metrics.method = Some(estimate.method.as_str().to_owned());
-        metrics.coverage = Some(estimate.coverage);
-        metrics.net_basis_joules =
-            self.idle.map(|idle| estimate.energy.0 - idle.mean * window.seconds());
+        metrics.basis_joules = Some(own.energy.0);
+        metrics.basis_joules_lower = Some(own.lower.0);
+        metrics.basis_joules_upper = Some(own.upper.0);
+        metrics.basis_joules_lower_limited = own.limited.map(|(lower, _)| lower.0);
+        metrics.basis_joules_upper_limited = own.limited.map(|(_, upper)| upper.0);
+        metrics.basis_joules_ci95 = own.ci95().map(|half| half.0);
+        metrics.method = Some(own.method.as_str().to_owned());
+        metrics.coverage = Some(own.coverage);
+        let seconds: f64 = parts.own.iter().map(Share::seconds).sum();
+        metrics.net_basis_joules = self.idle.map(|idle| own.energy.0 - idle.mean * seconds);
         metrics.sensor_gain_error_pct = self.gain_error(basis);
-        let reacted = self.reacted(timeline, basis, estimate, window);
-        let idle = (!reacted).then(|| "device_did_not_react".to_owned());
-        let flag = idle.or_else(|| self.throttled(timeline, window));
+        let reacted = self.reacted(timeline, basis, whole, window);
+        let idle = (!reacted).then(|| IDLE.to_owned());
+        let flag = idle
+            .or_else(|| self.throttled(timeline, window))
+            .or_else(|| self.crowded(timeline, basis, window));
         metrics.status = Some(flag.unwrap_or_else(|| "ok".to_owned()));
     }
 
@@ -287,6 +356,14 @@ impl Meter {
         let faults = FAULTS.into_iter().filter(|fault| seen.includes(*fault));
         let names: Vec<&str> = faults.flat_map(Throttle::names).collect();
         (!names.is_empty()).then(|| format!("{THROTTLED}: {}", names.join(", ")))
+    }
+
+    /// The most processes on a device of the basis, if the server's wasn't the only one.
+    fn crowded(&self, timeline: &Timeline, basis: &Basis, window: Window) -> Option<String> {
+        let reads = |id: &u32| timeline.inside(*id, window.start, window.end).iter();
+        let most = basis.members.iter().flat_map(reads).filter_map(|read| read.process_count).max();
+        most.filter(|most| *most > 1)
+            .map(|most| format!("{CROWDED}: {} beside the server's", most - 1))
     }
 
     /// A device that takes much less than it does at idle isn't being measured.
@@ -340,7 +417,8 @@ impl Meter {
         let measuring = self.sensors.iter().filter(|sensor| sensor.measures_energy());
         measuring
             .map(|sensor| {
-                let energy = self.sensor_energy(timeline, sensor.id, window.start, window.end).ok();
+                let whole = [Share::whole(window.start, window.end)];
+                let energy = self.sensor_energy(timeline, sensor.id, &whole).ok();
                 DeviceEnergy {
                     sensor: format!("{}:{}:{}", sensor.kind, sensor.source, sensor.uuid),
                     host: sensor.host.clone(),
@@ -370,11 +448,13 @@ impl Meter {
             phases.basis.clone_from(&energy.status);
             return phases;
         };
-        let parts =
-            self.energy(timeline, self.members(), window.start, first_token).and_then(|prefill| {
-                self.energy(timeline, self.members(), first_token, window.end)?;
-                Ok(prefill.energy.0)
-            });
+        let energy = |from: Nanos, to: Nanos| {
+            self.shared(timeline, self.members(), &self.load.shares(from, to))
+        };
+        let parts = energy(window.start, first_token).and_then(|prefill| {
+            energy(first_token, window.end)?;
+            Ok(prefill.energy.0)
+        });
         match parts {
             Ok(prefill) => {
                 // Energies lie on a grid, so this difference is exact.
@@ -389,9 +469,13 @@ impl Meter {
     }
 
     fn power(&self, timeline: &Timeline, window: Window) -> PowerMetrics {
+        let parts = Parts::of(&self.load, window);
         let pair = |ids: &[u32]| {
-            let watts = self.watts(timeline, ids, window);
-            PowerPair { per_query_watts: watts, total_watts: watts }
+            let steps = self.steps(timeline, ids, window);
+            PowerPair {
+                per_query_watts: power::stats(&power::shared(&steps, &parts.own)),
+                total_watts: power::stats(&steps),
+            }
         };
         let group = |kind| pair(&self.ids(kind));
         PowerMetrics {
@@ -403,17 +487,18 @@ impl Meter {
     }
 
     /// Power of a set of sensors together.
-    fn watts(&self, timeline: &Timeline, ids: &[u32], window: Window) -> Stats {
+    fn steps(&self, timeline: &Timeline, ids: &[u32], window: Window) -> Vec<power::Step> {
         let devices: Vec<_> = self
             .sensors
             .iter()
             .filter(|sensor| ids.contains(&sensor.id))
             .map(|sensor| {
                 let reads = timeline.sensor(sensor.id);
-                power::steps(sensor, reads, window.start, window.end, self.sampling)
+                let solved = self.solved.get(&sensor.id);
+                power::steps(sensor, reads, window.start, window.end, self.sampling, solved)
             })
             .collect();
-        power::stats(&power::sum(&devices))
+        power::sum(&devices)
     }
 
     fn gpu_utilization(&self, timeline: &Timeline, gpus: &[u32], window: Window) -> GpuUtilization {
@@ -459,7 +544,32 @@ fn per_second(joules: f64, millis: Option<f64>) -> Option<f64> {
     millis.filter(|millis| *millis > 0.0).map(|millis| joules / (millis / 1e3))
 }
 
-/// Sums of estimates, and of their bounds; the weakest method and coverage hold for the sum.
+/// A query's window as it has it, share by share, and as its devices do.
+struct Parts {
+    own: Vec<Share>,
+    whole: [Share; 1],
+}
+
+impl Parts {
+    fn of(load: &Load, window: Window) -> Self {
+        let whole = [Share::whole(window.start, window.end)];
+        Self { own: load.shares(window.start, window.end), whole }
+    }
+
+    /// Whether no other query was under way.
+    fn is_alone(&self) -> bool {
+        self.own == self.whole
+    }
+}
+
+/// A group of devices' energy in a window: the query's share, and all of it.
+struct Group {
+    own: Option<EnergyEstimate>,
+    whole: Option<EnergyEstimate>,
+}
+
+/// Sums of estimates, and of their bounds; the weakest method and coverage hold for the sum. Counters
+/// move at times of their own, so that their errors have nothing to do with each other.
 fn add(a: EnergyEstimate, b: EnergyEstimate) -> EnergyEstimate {
     let weight = |method| match method {
         Method::Counter => 0,
@@ -470,6 +580,8 @@ fn add(a: EnergyEstimate, b: EnergyEstimate) -> EnergyEstimate {
         energy: a.energy + b.energy,
         lower: a.lower + b.lower,
         upper: a.upper + b.upper,
+        limited: a.limited.zip(b.limited).map(|(a, b)| (a.0 + b.0, a.1 + b.1)),
+        sd: a.sd.zip(b.sd).map(|(a, b)| Joules(a.0.hypot(b.0))),
         method: if weight(a.method) >= weight(b.method) { a.method } else { b.method },
         coverage: a.coverage.min(b.coverage),
     }

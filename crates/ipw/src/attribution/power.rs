@@ -4,20 +4,27 @@
 use energy_proto::{Nanos, SensorInfo, SensorReading};
 
 use super::energy::{Sampling, Staircase, gap, neighbourhood, power_points};
+use super::load::Share;
+use super::solved::Solved;
 use crate::record::Stats;
 
 /// Constant power from an instant to another.
 pub(super) type Step = (Nanos, Nanos, f64);
 
-/// One device's power over a window: the counter's mean between updates, or, without a counter, half
-/// way between power reads. Empty where it isn't known for the whole of the window.
+/// One device's power over a window: as the run's solution has it, or the counter's mean between updates,
+/// or, without a counter, half way between power reads. Empty where it isn't known for the whole of the
+/// window.
 pub(super) fn steps(
     sensor: &SensorInfo,
     reads: &[SensorReading],
     start: Nanos,
     end: Nanos,
     sampling: Sampling,
+    solved: Option<&Solved>,
 ) -> Vec<Step> {
+    if let Some(part) = solved.and_then(|all| all.part(start, end)) {
+        return part.steps(start, end);
+    }
     let reads = neighbourhood(reads, start, end);
     let gap = gap(sensor, sampling.interval);
     // The offset of the clocks moves all steps together, and changes none of them.
@@ -70,6 +77,22 @@ pub(super) fn sum(devices: &[Vec<Step>]) -> Vec<Step> {
         .collect()
 }
 
+/// A query's shares of a power.
+pub(super) fn shared(steps: &[Step], shares: &[Share]) -> Vec<Step> {
+    let mut next = 0;
+    let mut shared = Vec::with_capacity(steps.len());
+    for share in shares {
+        while next < steps.len() && steps[next].1 <= share.from {
+            next += 1;
+        }
+        let own = steps[next..].iter().take_while(|step| step.0 < share.to);
+        shared.extend(own.map(|(from, to, watts)| {
+            ((*from).max(share.from), (*to).min(share.to), watts * share.share)
+        }));
+    }
+    shared
+}
+
 /// Average and median weighted by time, and the extremes.
 pub(super) fn stats(steps: &[Step]) -> Stats {
     let weight = |step: &Step| step.1.since(step.0).as_secs_f64();
@@ -114,6 +137,23 @@ mod tests {
     fn a_sum_with_an_unknown_member_is_unknown() {
         assert!(sum(&[vec![(Nanos(0), Nanos(10), 1.0)], vec![]]).is_empty());
         assert_eq!(stats(&sum(&[])), Stats::default());
+    }
+
+    #[test]
+    fn a_share_of_a_power_is_taken_at_each_instant() {
+        let steps = [(Nanos(0), Nanos(20), 100.0), (Nanos(20), Nanos(40), 300.0)];
+        let shares = [
+            Share { from: Nanos(0), to: Nanos(10), share: 1.0 },
+            Share { from: Nanos(10), to: Nanos(40), share: 0.5 },
+        ];
+        assert_eq!(
+            shared(&steps, &shares),
+            [
+                (Nanos(0), Nanos(10), 100.0),
+                (Nanos(10), Nanos(20), 50.0),
+                (Nanos(20), Nanos(40), 150.0)
+            ]
+        );
     }
 
     #[test]

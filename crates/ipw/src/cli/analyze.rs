@@ -1,4 +1,5 @@
-//! `ipw analyze`: a run's headline numbers, made again if something of them is missing.
+//! `ipw analyze`: a run's headline numbers, made again if something of them is missing; its energies, if
+//! they aren't final or it is asked to.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use clap::Args;
 use crate::analysis::accuracy::AccuracyOptions;
 use crate::exit::Exit;
 use crate::finalize::{self, Finished};
-use crate::results::{RunDirectory, RunStatus, read_summary};
+use crate::results::{AttributionState, RunDirectory, RunStatus, read_summary};
 use crate::ui;
 
 #[derive(Debug, Args)]
@@ -19,6 +20,9 @@ pub(super) struct AnalyzeArgs {
     /// Share of the scored queries that must have energy for IPJ and IPW to be given
     #[arg(long, default_value_t = AccuracyOptions::default().min_energy_coverage, value_parser = share)]
     min_energy_coverage: f64,
+    /// Make the energies again from telemetry.arrow and requests.jsonl
+    #[arg(long)]
+    reattribute: bool,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
@@ -52,5 +56,10 @@ fn analyze(run: &Path, args: &AnalyzeArgs) -> anyhow::Result<Finished> {
         summary.status = RunStatus::Interrupted;
     }
     let options = AccuracyOptions { min_energy_coverage: args.min_energy_coverage };
-    Ok(finalize::finalize(&directory, summary, Some(options))?)
+    let is_final = summary.attribution == AttributionState::Final;
+    Ok(if is_final && !args.reattribute {
+        finalize::analyze(&directory, summary, options)?
+    } else {
+        finalize::finalize(&directory, summary, Some(options))?
+    })
 }

@@ -86,6 +86,8 @@ fn energy_metrics() -> Vec<Field> {
         "basis_joules",
         "basis_joules_lower",
         "basis_joules_upper",
+        "basis_joules_lower_limited",
+        "basis_joules_upper_limited",
         "basis_joules_ci95",
         "net_basis_joules",
     ]));

@@ -170,6 +170,9 @@ pub struct EnergySummary {
     pub basis: Option<String>,
     /// counter | integrated | estimated
     pub method: Option<String>,
+    /// How the final rows' energies were found between a counter's updates: fit | line | mixed
+    #[serde(default)]
+    pub estimator: Option<String>,
     /// Power of the basis at idle, before the warm-up.
     pub idle_watts: Option<f64>,
     /// Mean over the rows.
@@ -177,10 +180,24 @@ pub struct EnergySummary {
     pub conservation: Option<Conservation>,
     /// Counter energy over integrated power, where a sensor has both: their ratio over the run.
     pub counter_vs_integral: Option<f64>,
+    /// Of a run with several queries at once: when as many as asked for were under way.
+    #[serde(default)]
+    pub steady_state: Option<SteadyState>,
     /// `ok`, or why there is no energy.
     pub status: String,
     /// What would help.
     pub remedy: Option<String>,
+}
+
+/// The basis energy of a run's steady state, over all segments.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it, with their units")]
+pub struct SteadyState {
+    pub seconds: f64,
+    pub energy_joules: f64,
+    pub output_tokens: f64,
+    pub joules_per_output_token: Option<f64>,
+    pub output_tokens_per_second: Option<f64>,
 }
 
 /// Where the basis energy of the run went, in joules.

@@ -107,13 +107,12 @@ impl Metering {
             process: Arc::default(),
             readings: None,
             description: None,
-            meter: Meter {
-                sensors: Vec::new(),
-                counted: BTreeSet::new(),
-                basis: Err(reason.to_owned()),
-                sampling: Sampling::default(),
-                idle: None,
-            },
+            meter: Meter::new(
+                Vec::new(),
+                BTreeSet::new(),
+                Err(reason.to_owned()),
+                Sampling::default(),
+            ),
             remedy: Some(remedy),
             warnings: Vec::new(),
         }
@@ -150,16 +149,11 @@ impl Metering {
             .map_err(RunError::Usage)?;
         let chosen = basis::choose(&description.sensors, &counted.sensors);
         let remedy = chosen.is_err().then(|| remedy(&description));
-        let meter = Meter {
-            sensors: description.sensors.clone(),
-            counted: counted.sensors,
-            basis: chosen,
-            sampling: Sampling {
-                interval: description.interval,
-                clock_uncertainty: session.stats().clock_uncertainty,
-            },
-            idle: None,
+        let sampling = Sampling {
+            interval: description.interval,
+            clock_uncertainty: session.stats().clock_uncertainty,
         };
+        let meter = Meter::new(description.sensors.clone(), counted.sensors, chosen, sampling);
         let mut warnings = counted.warnings;
         warnings.extend(provenance::warnings(&meter));
         Ok(Self {

@@ -79,7 +79,7 @@ mod tests {
         let counted: BTreeSet<u32> = sensors.iter().map(|sensor| sensor.id).collect();
         let basis = basis::choose(&sensors, &counted);
         let sampling = Sampling::default();
-        warnings(&Meter { sensors, counted, basis, sampling, idle: None })
+        warnings(&Meter::new(sensors, counted, basis, sampling))
     }
 
     #[test]

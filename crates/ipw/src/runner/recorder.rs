@@ -182,9 +182,9 @@ impl Recorder {
     /// Measures idle power once the readings that bracket it have come.
     fn measure_idle(&mut self) {
         let window = self.summary.segments[self.segment.index as usize].idle;
-        if let (Some(session), None, Some(_)) = (&self.session, self.meter.idle, window) {
-            self.meter =
-                session.with_timeline(|timeline| self.meter.clone().with_idle(timeline, window));
+        if let (Some(session), None, Some(window)) = (&self.session, self.meter.idle, window) {
+            self.meter.idle =
+                session.with_timeline(|timeline| self.meter.idle_power(timeline, window));
         }
     }
 

@@ -91,17 +91,16 @@ impl Timeline {
         }
     }
 
-    /// How often, for the sensor with the most, more passed between two reads than its limit.
+    /// How often, between two instants, more passed from one read of a sensor to the next than its limit.
     #[must_use]
-    pub fn gaps(&self, limit: impl Fn(u32) -> Duration) -> u64 {
-        let gaps = |(id, series): (&u32, &Vec<SensorReading>)| {
-            let limit = limit(*id);
-            series
-                .windows(2)
-                .filter(|pair| pair[1].read_start.since(pair[0].read_end) > limit)
-                .count()
-        };
-        self.series.iter().map(gaps).max().unwrap_or(0) as u64
+    pub fn gaps(&self, sensor: u32, from: Nanos, to: Nanos, limit: Duration) -> u64 {
+        let series = self.sensor(sensor);
+        let first = series.partition_point(|read| read.read_end <= from).saturating_sub(1);
+        let after = series.partition_point(|read| read.read_end <= to);
+        let gaps = series[first..after.max(first)]
+            .windows(2)
+            .filter(|pair| pair[1].read_start.since(pair[0].read_end) > limit);
+        gaps.count() as u64
     }
 }
 
@@ -198,6 +197,13 @@ mod tests {
         assert!(!timeline.covers(&gpu(), Nanos(90)), "read after it, but sampled before");
         timeline.push_read(told_late(120, 95));
         assert!(timeline.covers(&gpu(), Nanos(90)));
+    }
+
+    #[test]
+    fn a_gap_is_counted_where_it_ends() {
+        let timeline = timeline(&[10, 20, 50, 60, 90]);
+        let gaps = |from, to| timeline.gaps(0, Nanos(from), Nanos(to), Duration::from_nanos(15));
+        assert_eq!((gaps(0, 55), gaps(55, 100), gaps(0, 100), gaps(20, 49)), (1, 1, 2, 0));
     }
 
     #[test]

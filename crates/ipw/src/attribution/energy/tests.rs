@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::attribution::basis::tests::sensor;
+use crate::attribution::load::Load;
+use crate::attribution::measure::Window;
 use energy_proto::{SensorKind, Status, Watts};
 use proptest::prelude::*;
 
@@ -306,6 +308,75 @@ proptest! {
         let whole = energy(&reads, at(start), at(end));
         if let ((Ok(a), Ok(b)), Ok(whole)) = (parts, whole) {
             prop_assert!((a.energy.0 + b.energy.0 - whole.energy.0).abs() < 1e-9 * whole.energy.0);
+        }
+    }
+
+    #[test]
+    fn shares_of_queries_at_once_add_up_to_the_whole(
+        energy_at in load(),
+        queries in prop::collection::vec((0.0f64..1.0, 0.0f64..1.0), 0..256),
+    ) {
+        let until = energy_at.len() as u64 - 1;
+        let reads = counter(3, 1, until, |ms| energy_at[ms as usize]);
+        let (from, to) = (until / 10, until * 9 / 10);
+        let at = |share: f64| Nanos((from + ((to - from) as f64 * share) as u64) * MS);
+        // One is under way all the time, so that nothing is idle.
+        let others = queries.iter().map(|(a, b)| Window::whole(at(a.min(*b)), at(a.max(*b))));
+        let all: Vec<Window> = std::iter::once(Window::whole(at(0.0), at(1.0)))
+            .chain(others.filter(|query| query.end.since(query.start) > Duration::from_millis(20)))
+            .collect();
+        let load = Load::of(all.iter().copied());
+        let share = |query: &Window| {
+            let shares = load.shares(query.start, query.end);
+            let found = shared_energy(&gpu(), &reads, &shares, Sampling::default(), None).unwrap();
+            assert!(found.lower <= found.energy && found.energy <= found.upper, "{found:?}");
+            found.energy.0
+        };
+        let sum: f64 = all.iter().map(share).sum();
+        let whole = energy(&reads, from, to).unwrap().energy.0;
+        prop_assert!((sum - whole).abs() <= 1e-9 * whole + 256.0 / GRID, "{sum} {whole}");
+    }
+
+    #[test]
+    fn more_readings_never_widen_the_bounds(
+        energy_at in load(),
+        read_ms in 1u64..60,
+        start in 0.2f64..0.4,
+        length in 0.1f64..0.4,
+    ) {
+        let until = energy_at.len() as u64 - 1;
+        let limited = SensorInfo { power_limit: Some(Watts(700.0)), ..gpu() };
+        let bounds = |read_ms: u64| {
+            let reads = counter(read_ms, 100, until, |ms| energy_at[ms as usize]);
+            let from = (until as f64 * start) as u64;
+            let to = from + 1 + (until as f64 * length) as u64;
+            let (start, end) = (Nanos(from * MS), Nanos(to * MS));
+            window_energy(&limited, &reads, start, end, Sampling::default())
+        };
+        if let (Ok(more), Ok(less)) = (bounds(read_ms), bounds(2 * read_ms)) {
+            prop_assert!(less.lower <= more.lower && more.upper <= less.upper, "{more:?} {less:?}");
+        }
+    }
+
+    #[test]
+    fn who_trusts_the_limit_has_closer_bounds_that_hold_the_truth(
+        energy_at in load(),
+        start in 0.2f64..0.4,
+        length in 0.1f64..0.4,
+    ) {
+        let until = energy_at.len() as u64 - 1;
+        let reads = counter(47, 100, until, |ms| energy_at[ms as usize]);
+        let limited = SensorInfo { power_limit: Some(Watts(700.0)), ..gpu() };
+        let from = (until as f64 * start) as u64;
+        let to = from + 1 + (until as f64 * length) as u64;
+        let truth = (energy_at[to as usize] - energy_at[from as usize]) as f64 * 1e-6;
+        let (start, end) = (Nanos(from * MS), Nanos(to * MS));
+        if let Ok(found) = window_energy(&limited, &reads, start, end, Sampling::default()) {
+            let (lower, upper) = found.limited.expect("the limit is kept");
+            // Reads last 1 us.
+            let slack = 1e-6 * 2.0 * 770.0;
+            prop_assert!(found.lower <= lower && upper <= found.upper, "{found:?}");
+            prop_assert!(lower.0 - slack <= truth && truth <= upper.0 + slack, "{truth} {found:?}");
         }
     }
 

@@ -39,7 +39,7 @@ fn timeline(sensors: &[(u32, u64)]) -> Timeline {
 fn meter(sensors: Vec<SensorInfo>) -> Meter {
     let counted: BTreeSet<u32> = sensors.iter().map(|sensor| sensor.id).collect();
     let basis = basis::choose(&sensors, &counted);
-    Meter { sensors, counted, basis, sampling: Sampling::default(), idle: None }
+    Meter::new(sensors, counted, basis, Sampling::default())
 }
 
 fn at_rest(watts: f64) -> Option<Idle> {
@@ -122,8 +122,8 @@ fn an_estimate_beside_a_counter_gives_no_unmarked_number() {
 #[test]
 fn idle_power_is_taken_off_for_the_net_figure() {
     let timeline = timeline(&[(0, 100)]);
-    let meter = meter(vec![sensor(0, SensorKind::Gpu, "nvml")])
-        .with_idle(&timeline, Some((Nanos(500 * MS), Nanos(1_500 * MS))));
+    let mut meter = meter(vec![sensor(0, SensorKind::Gpu, "nvml")]);
+    meter.idle = meter.idle_power(&timeline, (Nanos(500 * MS), Nanos(1_500 * MS)));
     assert!(close(meter.idle.map(|idle| idle.mean), 100.0));
     let measured = meter.measure(&timeline, window());
     assert!(measured.energy.net_basis_joules.unwrap().abs() < 1e-6);
@@ -190,6 +190,17 @@ fn a_throttled_device_is_flagged_and_one_at_its_power_limit_is_not() {
     assert_eq!(status(Throttle::THERMAL, 4_001), "ok", "after the query");
     let both = Throttle::HARDWARE_SLOWDOWN.and(Throttle::POWER_BRAKE);
     assert_eq!(status(both, 0), "throttled: hardware_slowdown, power_brake");
+}
+
+#[test]
+fn other_processes_on_a_device_are_flagged() {
+    let meter = meter(vec![sensor(0, SensorKind::Gpu, "nvml")]);
+    let status = |processes: u32| {
+        let timeline = changed(0, 100, |read| read.process_count = Some(processes));
+        meter.measure(&timeline, window()).energy.status.unwrap()
+    };
+    assert_eq!(status(1), "ok");
+    assert_eq!(status(3), "other_processes: 2 beside the server's");
 }
 
 #[test]
