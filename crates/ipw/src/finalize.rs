@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::analysis::accuracy::{self, AccuracyOptions, AccuracyReport, ScoredQuery};
 use crate::attribution::basis;
 use crate::attribution::energy::{GAP, Method, Sampling, gap, integrated_energy};
-use crate::attribution::measure::{Meter, THROTTLED, Window};
+use crate::attribution::measure::{self, Meter, THROTTLED, Window};
 use crate::dataset::Scoring;
-use crate::derive::mean_known;
+use crate::derive::{self, ModelFacts, mean_known};
 use crate::evaluation::{self, without_reasoning};
 use crate::record::{EnergyMetrics, ProfilingRecord, QueryStatus};
 use crate::results::{
@@ -47,7 +47,8 @@ pub fn finalize(
     let requests = read_requests(path)?;
     let segments = segments(directory, &summary)?;
     let mut records = last_attempts(directory)?;
-    attribute(&mut records, &requests, &segments, &summary.segments);
+    let facts = ModelFacts::of(&summary);
+    attribute(&mut records, &requests, &segments, &summary.segments, &facts);
     if scoring.is_some() {
         score(&mut records);
     }
@@ -56,6 +57,7 @@ pub fn finalize(
     summary.attribution = AttributionState::Final;
     summary.generated_at = jiff::Timestamp::now().to_string();
     retell(&mut summary, &records, &requests, &segments);
+    warn_of_impossible_utilization(&mut summary, &records, &facts);
     write_summary(path, &summary)?;
     let accuracy = scoring.map(|options| {
         let queries: Vec<ScoredQuery> = records.iter().map(ScoredQuery::from).collect();
@@ -131,6 +133,7 @@ fn attribute(
     requests: &[RequestEntry],
     segments: &[Measured],
     told: &[Segment],
+    facts: &ModelFacts,
 ) {
     let sent_at = |entry: &RequestEntry| {
         Some(told.get(entry.segment as usize)?.anchor.unix_nanos_at(entry.start))
@@ -149,16 +152,15 @@ fn attribute(
                 Window { start: entry.start, first_token: entry.first_token, end: entry.end };
             Some(segment.meter.measure(&segment.timeline, window))
         });
-        match measured {
-            Some(measured) => record.metrics.set_measured(measured),
-            None => {
-                record.metrics.energy_metrics = EnergyMetrics {
-                    status: Some("request_not_recorded".to_owned()),
-                    ..EnergyMetrics::default()
-                };
-            }
-        }
+        record.metrics.set_measured(measured.unwrap_or_else(not_recorded), facts);
     }
+}
+
+/// What is known of a row without a request.
+fn not_recorded() -> measure::Measured {
+    let status = Some("request_not_recorded".to_owned());
+    let energy = EnergyMetrics { status, ..EnergyMetrics::default() };
+    measure::Measured { energy, ..measure::Measured::default() }
 }
 
 /// Scores what is answered. How a row is scored stands in its metadata.
@@ -329,6 +331,15 @@ fn warn_of_throttling(summary: &mut Summary, records: &[ProfilingRecord]) {
     }
 }
 
+fn warn_of_impossible_utilization(
+    summary: &mut Summary,
+    records: &[ProfilingRecord],
+    facts: &ModelFacts,
+) {
+    summary.warnings.retain(|warning| !warning.contains(derive::IMPOSSIBLE));
+    summary.warnings.extend(derive::impossible(records, facts));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -395,7 +406,7 @@ mod tests {
             .collect();
         let requests = [request(0, 5), request(1, 7)];
         let mut rows = [row(1_005), row(2_007), row(9_999)];
-        attribute(&mut rows, &requests, &measured, &told);
+        attribute(&mut rows, &requests, &measured, &told, &ModelFacts::default());
         let statuses = rows.map(|row| row.metrics.energy_metrics.status.unwrap());
         assert_eq!(statuses, ["segment of 1000", "segment of 2000", "request_not_recorded"]);
     }
