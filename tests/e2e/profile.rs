@@ -136,13 +136,18 @@ fn only_the_boards_that_a_process_uses_are_counted() {
         assert_eq!(energy.devices.len(), 2, "the other is kept apart");
     }
 
-    let all = ["--warmup-queries", "0", "--gpus", "all", "--tag", "all"];
+    let slow = ["--client-param", "peak_tflops=1e-9"];
+    let all = [&["--warmup-queries", "0", "--gpus", "all", "--tag", "all"], &slow[..]].concat();
     assert_eq!(run(&mut place.profile("openai", &url, 1, &all)).code, Some(0));
     let recorded = Recorded::read(&place.runs().join("profile_FAKEx2_fake_1b_file-prompts_all"));
     let record = &recorded.records[0];
     let seconds = record.metrics.latency_metrics.total_query_seconds.unwrap();
     let watts = record.metrics.energy_metrics.per_query_joules.unwrap() / seconds;
     assert!((watts - 300.0).abs() < 22.5, "{watts}");
+    assert_eq!(record.metrics.hardware_utilization.derived.mfu, None, "no board is that slow");
+    let warnings = &recorded.summary.warnings;
+    let mfu = "MFU of 1 of 1 queries came out above 1";
+    assert!(warnings.iter().any(|warning| warning.starts_with(mfu)), "{warnings:?}");
 
     let wrong = ["--gpus", "GPU-9", "--tag", "wrong"];
     let ended = run(&mut place.profile("openai", &url, 1, &wrong));
@@ -599,20 +604,68 @@ fn a_key_is_sent_and_stands_nowhere() {
     }
 }
 
+/// What the user knows of the model, the one board, and the electricity.
+const FACTS: [&str; 7] = [
+    "active_parameters=1e8",
+    "weight_bytes=2e8",
+    "kv_bytes_per_token=1000",
+    "peak_tflops=1000",
+    "peak_gb_per_s=1e6",
+    "price_kwh=0.36",
+    "carbon_g_per_kwh=360",
+];
+
+/// Holds the derived numbers of a run with [`FACTS`] to what they follow from.
+fn assert_derived(recorded: &Recorded) {
+    let (mut dollars, mut grams) = (0.0, 0.0);
+    let same = |found: Option<f64>, expected: f64, what: &str| {
+        let found = found.unwrap_or_else(|| panic!("{what} is null"));
+        assert!((found / expected - 1.0).abs() < 1e-9, "{what}: {found} for {expected}");
+    };
+    for record in &recorded.records {
+        let metrics = &record.metrics;
+        let tokens = &metrics.token_metrics;
+        let (input, output) = (tokens.input.unwrap() as f64, tokens.output.unwrap() as f64);
+        let computed = input + output - tokens.cached.unwrap_or(0) as f64;
+        let seconds = metrics.latency_metrics.total_query_seconds.unwrap();
+        let derived = &metrics.hardware_utilization.derived;
+        same(derived.mfu, 2e8 * computed / seconds / 1e15, "mfu");
+        let bytes = 2e8 + 1e3 * (input + output / 2.0);
+        let tpot = metrics.latency_metrics.tpot_ms.unwrap() / 1e3;
+        same(derived.mbu, bytes / tpot / 1e15, "mbu");
+        same(derived.arithmetic_intensity, 2e8 / bytes, "arithmetic intensity");
+        let joules = metrics.energy_metrics.basis_joules.unwrap();
+        same(metrics.cost.energy_cost_usd, joules * 1e-7, "energy cost");
+        same(metrics.cost.carbon_grams, joules * 1e-4, "carbon");
+        dollars += joules * 1e-7;
+        grams += joules * 1e-4;
+    }
+    same(recorded.summary.totals.energy_cost_usd, dollars, "the run's energy cost");
+    same(recorded.summary.totals.carbon_grams, grams, "the run's carbon");
+}
+
 #[test]
 fn analyze_prints_the_numbers_again_and_changes_nothing() {
     let place = Place::new(&Hardware::Gpus(&one_gpu()));
     let server = server(Flavour::LlamaCpp);
-    let unscored = ["--no-analysis", "--warmup-queries", "0"];
+    let mut unscored = vec!["--no-analysis", "--warmup-queries", "0"];
+    unscored.extend(FACTS.iter().flat_map(|fact| ["--client-param", fact]));
     let ended = run(&mut place.profile("openai", &server.url(), 3, &unscored));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let directory = place.run();
     assert!(!directory.join("analysis/accuracy.json").exists());
+    assert_derived(&Recorded::read(&directory));
+    for chat in server.chats() {
+        let body = String::from_utf8_lossy(&chat.body).into_owned();
+        assert!(FACTS.iter().all(|fact| !body.contains(fact.split_once('=').unwrap().0)), "{body}");
+    }
 
     let path = directory.to_str().unwrap();
     let first = run(&mut place.ipw(&["analyze", path]));
     assert_eq!(first.code, Some(0), "{}", first.stderr);
     assert!(first.stdout.contains("Accuracy  100.0 %"), "{}", first.stdout);
+    assert!(first.stdout.contains("g CO2e for the energy"), "{}", first.stdout);
+    assert_derived(&Recorded::read(&directory));
     let rows = fs::read(directory.join("data-00000-of-00001.arrow")).unwrap();
     let accuracy = fs::read(directory.join("analysis/accuracy.json")).unwrap();
 

@@ -88,6 +88,8 @@ pub struct ServerInfo {
     pub version: Option<String>,
     /// Exact number of the model's parameters.
     pub parameter_count: Option<u64>,
+    /// Of a mixture of experts, how many it has: a token takes only some of its parameters.
+    pub expert_count: Option<u64>,
     /// Quantisation, e.g. `Q4_1`.
     pub quantization: Option<String>,
     /// Context length in tokens.

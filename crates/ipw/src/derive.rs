@@ -1,5 +1,5 @@
-//! Numbers of a record that follow from others in it: per token, per joule, per watt, FLOPs, cost.
-//! Each is `None` when something it needs is.
+//! Numbers of a record that follow from others in it: per token, per joule, per watt, FLOPs, shares of
+//! the hardware's peaks, cost. Each is `None` when something it needs is.
 
 use energy_proto::Nanos;
 
@@ -8,20 +8,19 @@ use crate::attribution::measure::{Measured, Window};
 use crate::client::{Exchange, Usage};
 use crate::record::{ComputeMetrics, Cost, Efficiency, LatencyMetrics, ModelMetrics, TokenMetrics};
 
-/// What the user told us about the model, in `--client-param`, or the server did.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct ModelFacts {
-    /// Number of parameters.
-    pub parameters: Option<f64>,
-    /// US dollars for a million prompt tokens.
-    pub price_input: Option<f64>,
-    /// US dollars for a million generated tokens.
-    pub price_output: Option<f64>,
-}
+mod facts;
+mod peaks;
+mod utilization;
+
+pub use facts::{FACTS, ModelFacts, fact};
+pub use utilization::{IMPOSSIBLE, impossible};
+
+const JOULES_PER_KWH: f64 = 3.6e6;
 
 impl ModelMetrics {
-    /// Puts what telemetry knows into the record, and renews what follows from it.
-    pub fn set_measured(&mut self, measured: Measured) {
+    /// Puts what telemetry knows into the record, and makes all that follows from it, from what the
+    /// record says of tokens and times, and from the run's facts.
+    pub fn set_measured(&mut self, measured: Measured, facts: &ModelFacts) {
         self.energy_metrics = measured.energy;
         self.memory_metrics = measured.memory;
         self.temperature_metrics = measured.temperature;
@@ -39,6 +38,9 @@ impl ModelMetrics {
             ratio(phases.prefill_energy_j, count(self.token_metrics.input));
         phases.decode_energy_per_output_token_j =
             ratio(phases.decode_energy_j, count(self.token_metrics.output));
+        self.compute_metrics = compute(facts, &self.token_metrics);
+        self.hardware_utilization.derived = utilization::possible(self, facts);
+        self.cost = cost(facts, &self.token_metrics, self.energy_metrics.basis_joules);
         self.efficiency = self.efficiency();
     }
 
@@ -69,8 +71,7 @@ pub fn tokens(usage: Usage) -> TokenMetrics {
 
 /// FLOPs of a forward pass, 2 for each parameter and token (Kaplan et al. 2020, arXiv 2001.08361,
 /// section 2.1, without the attention term). Prompt tokens taken from a cache are not computed.
-#[must_use]
-pub fn compute(facts: ModelFacts, tokens: &TokenMetrics) -> ComputeMetrics {
+fn compute(facts: &ModelFacts, tokens: &TokenMetrics) -> ComputeMetrics {
     let flops_per_token = facts.parameters.map(|parameters| 2.0 * parameters);
     // A cache that holds more than the prompt is a server's mistake.
     let cached = tokens.cached.filter(|cached| tokens.input.is_none_or(|input| *cached <= input));
@@ -84,11 +85,13 @@ pub fn compute(facts: ModelFacts, tokens: &TokenMetrics) -> ComputeMetrics {
     }
 }
 
-/// Prices per million tokens, applied.
-#[must_use]
-pub fn cost(facts: ModelFacts, tokens: &TokenMetrics) -> Cost {
+/// Prices per million tokens and per kWh, and the grid's carbon, applied.
+fn cost(facts: &ModelFacts, tokens: &TokenMetrics, joules: Option<f64>) -> Cost {
     let dollars = |price: Option<f64>, tokens: Option<i64>| {
         price.zip(tokens).map(|(price, tokens)| price * tokens as f64 / 1e6)
+    };
+    let of_energy = |per_kwh: Option<f64>| {
+        per_kwh.zip(joules).map(|(per_kwh, joules)| per_kwh * joules / JOULES_PER_KWH)
     };
     let input = dollars(facts.price_input, tokens.input);
     let output = dollars(facts.price_output, tokens.output);
@@ -96,8 +99,8 @@ pub fn cost(facts: ModelFacts, tokens: &TokenMetrics) -> Cost {
         input_cost_usd: input,
         output_cost_usd: output,
         total_cost_usd: input.zip(output).map(|(input, output)| input + output),
-        energy_cost_usd: None,
-        carbon_grams: None,
+        energy_cost_usd: of_energy(facts.price_kwh),
+        carbon_grams: of_energy(facts.carbon_g_per_kwh),
     }
 }
 
@@ -194,7 +197,7 @@ mod tests {
     fn flops_are_two_for_each_parameter_and_computed_token() {
         let facts = ModelFacts { parameters: Some(1e9), ..ModelFacts::default() };
         let usage = Usage { input: Some(10), output: Some(5), cached: Some(4), reasoning: None };
-        let compute = compute(facts, &tokens(usage));
+        let compute = compute(&facts, &tokens(usage));
         assert_eq!(compute.flops_per_request, Some(2e9 * 11.0));
         assert_eq!(compute.macs_per_request, Some(1e9 * 11.0));
     }
@@ -203,12 +206,59 @@ mod tests {
     fn without_a_parameter_count_or_a_price_nothing_is_made_up() {
         let tokens = tokens(Usage { input: Some(10), output: None, ..Usage::default() });
         assert_eq!(tokens.total, None);
-        assert_eq!(compute(ModelFacts::default(), &tokens), ComputeMetrics::default());
-        assert_eq!(cost(ModelFacts::default(), &tokens), Cost::default());
+        let nothing = ModelFacts::default();
+        assert_eq!(compute(&nothing, &tokens), ComputeMetrics::default());
+        assert_eq!(cost(&nothing, &tokens, Some(1.0)), Cost::default());
     }
 
     #[test]
-    fn energy_per_token_follows_from_the_basis() {
+    fn a_price_is_applied_to_what_is_known_of_what_it_is_for() {
+        let all = ModelFacts {
+            price_input: Some(2.0),
+            price_output: Some(6.0),
+            price_kwh: Some(0.25),
+            carbon_g_per_kwh: Some(400.0),
+            ..ModelFacts::default()
+        };
+        let usage = Usage { input: Some(1_000), output: Some(500), ..Usage::default() };
+        // 1,800 J are half a thousandth of a kWh.
+        let whole = Cost {
+            input_cost_usd: Some(0.002),
+            output_cost_usd: Some(0.003),
+            total_cost_usd: Some(0.005),
+            energy_cost_usd: Some(0.000_125),
+            carbon_grams: Some(0.2),
+        };
+        let no_output = Usage { output: None, ..usage };
+        let cases = [
+            (all, usage, Some(1_800.0), whole.clone()),
+            (all, usage, None, Cost { energy_cost_usd: None, carbon_grams: None, ..whole.clone() }),
+            (
+                all,
+                no_output,
+                Some(1_800.0),
+                Cost { output_cost_usd: None, total_cost_usd: None, ..whole.clone() },
+            ),
+            (
+                ModelFacts { price_kwh: None, price_input: None, ..all },
+                usage,
+                Some(1_800.0),
+                Cost {
+                    input_cost_usd: None,
+                    total_cost_usd: None,
+                    energy_cost_usd: None,
+                    ..whole.clone()
+                },
+            ),
+        ];
+        for (facts, usage, joules, expected) in cases {
+            let found = cost(&facts, &tokens(usage), joules);
+            assert_eq!(found, expected, "{facts:?} {usage:?} {joules:?}");
+        }
+    }
+
+    #[test]
+    fn all_that_follows_from_the_basis_is_made_anew_with_it() {
         let mut metrics = ModelMetrics {
             token_metrics: TokenMetrics {
                 output: Some(4),
@@ -217,11 +267,17 @@ mod tests {
             },
             ..ModelMetrics::default()
         };
+        let facts = ModelFacts { price_kwh: Some(0.36), ..ModelFacts::default() };
         let mut measured = Measured::default();
         measured.energy.basis_joules = Some(20.0);
-        metrics.set_measured(measured);
+        metrics.set_measured(measured, &facts);
         assert_eq!(metrics.energy_metrics.energy_per_output_token_joules, Some(5.0));
         assert_eq!(metrics.energy_metrics.energy_per_total_token_joules, Some(2.0));
+        assert_eq!(metrics.cost.energy_cost_usd, Some(2e-6));
         assert_eq!(metrics.efficiency, Efficiency::default());
+
+        metrics.set_measured(Measured::default(), &facts);
+        assert_eq!(metrics.energy_metrics.energy_per_output_token_joules, None);
+        assert_eq!(metrics.cost, Cost::default());
     }
 }

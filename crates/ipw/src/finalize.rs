@@ -12,6 +12,7 @@ use crate::attribution::basis;
 use crate::attribution::energy::Sampling;
 use crate::attribution::measure::{self, Meter};
 use crate::dataset::Scoring;
+use crate::derive::ModelFacts;
 use crate::evaluation::{self, without_reasoning};
 use crate::record::{EnergyMetrics, ProfilingRecord, QueryStatus};
 use crate::results::{
@@ -53,7 +54,9 @@ pub fn finalize(
     let mut records = last_attempts(directory)?;
     let mut tally = Tally::of(&summary, &answered(&requests, &summary.segments), &records);
     let interval = Duration::from_millis(summary.telemetry.interval_ms);
-    attribute(path, &mut records, &requests, (&summary.segments, interval), &mut tally)?;
+    let facts = ModelFacts::of(&summary);
+    let known = Known { segments: &summary.segments, interval, facts };
+    attribute(path, &mut records, &requests, &known, &mut tally)?;
     if scoring.is_some() {
         score(&mut records);
     }
@@ -62,7 +65,7 @@ pub fn finalize(
     summary.attribution = AttributionState::Final;
     summary.generated_at = jiff::Timestamp::now().to_string();
     tally.retell(&mut summary, &records);
-    warnings::renew(&mut summary, &records, &tally);
+    warnings::renew(&mut summary, &records, &tally, &facts);
     write_summary(path, &summary)?;
     let accuracy = scoring.map(|options| {
         let queries: Vec<ScoredQuery> = records.iter().map(ScoredQuery::from).collect();
@@ -134,25 +137,34 @@ fn sent(entry: &RequestEntry, told: &[Segment]) -> Option<Sent> {
     Some((entry.query_index?, segment.anchor.unix_nanos_at(entry.start)))
 }
 
+/// What the summary knows of the run that rows are made with.
+struct Known<'a> {
+    segments: &'a [Segment],
+    /// Time between two readings.
+    interval: Duration,
+    facts: ModelFacts,
+}
+
 /// Makes the records' measured groups again, and counts up what is said of the whole run.
 fn attribute(
     dir: &Path,
     records: &mut [ProfilingRecord],
     requests: &[RequestEntry],
-    (told, interval): (&[Segment], Duration),
+    known: &Known<'_>,
     tally: &mut Tally,
 ) -> Result<(), ResultsError> {
+    let Known { segments: told, interval, facts } = known;
     let mut rows: HashMap<Sent, usize> = HashMap::new();
     for (row, record) in records.iter_mut().enumerate() {
-        record.metrics.set_measured(not_recorded());
+        record.metrics.set_measured(not_recorded(), facts);
         rows.insert((record.query_index, record.started_at_nanos), row);
     }
-    blocks::each(dir, &parts(requests, told, interval), BLOCK, |block| {
+    blocks::each(dir, &parts(requests, told, *interval), BLOCK, |block| {
         for entry in &block.requests {
             let row = sent(entry, told).and_then(|sent| rows.get(&sent));
             if let Some(row) = row {
                 let measured = block.meter.measure(&block.timeline, window(entry));
-                records[*row].metrics.set_measured(measured);
+                records[*row].metrics.set_measured(measured, facts);
             }
         }
         tally.add(block);
@@ -260,8 +272,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         crate::results::TelemetryWriter::create(dir.path()).unwrap().commit().unwrap();
         let mut tally = Tally::new(&told, Vec::new());
-        let told = (&told[..], Duration::ZERO);
-        attribute(dir.path(), &mut rows, &requests, told, &mut tally).unwrap();
+        let facts = ModelFacts::default();
+        let known = Known { segments: &told, interval: Duration::ZERO, facts };
+        attribute(dir.path(), &mut rows, &requests, &known, &mut tally).unwrap();
         let statuses = rows.map(|row| row.metrics.energy_metrics.status.unwrap());
         assert_eq!(statuses, ["segment of 1000", "segment of 2000", "request_not_recorded"]);
     }

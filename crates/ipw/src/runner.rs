@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::analysis::accuracy::AccuracyOptions;
 use crate::client::{ClientError, InferenceClient, ServerInfo};
-use crate::dataset::{Dataset, Sample};
-use crate::derive::ModelFacts;
+use crate::dataset::Dataset;
 use crate::finalize::{self, Finished};
 use crate::hardware::GpuChoice;
 use crate::monitor::MonitorError;
@@ -68,8 +67,6 @@ pub struct RunConfig {
     pub client: Arc<dyn InferenceClient>,
     /// The model's name as the server knows it.
     pub model: String,
-    /// What is known of the model beside that.
-    pub facts: ModelFacts,
     /// The prompts, cut to the number asked for.
     pub dataset: Dataset,
     /// Sampling seed, part of a run's identity.
@@ -197,10 +194,6 @@ pub async fn run(
     tokio::select! {
         ready = check(&config, &events) => {
             let server = ready?;
-            let mut config = config;
-            // What the user says of the model goes before what the server says.
-            let told = server.parameter_count.map(|count| count as f64);
-            config.facts.parameters = config.facts.parameters.or(told);
             profile(config, server, events, stop).await
         }
         () = stop.cancelled() => Err(RunError::Interrupted),
@@ -357,7 +350,7 @@ async fn drive(
             Sent::Interrupted => return Ok(End::Interrupted),
             Sent::ServerLost(error) => return Ok(End::ServerLost(error.to_string())),
             Sent::Answered(exchange) => {
-                let record = record_of(config, sample, &exchange, sender);
+                let record = recorder::record(sample, &exchange, sender.segment.anchor);
                 let ok = record.status == crate::record::QueryStatus::Ok;
                 failures = if ok { 0 } else { failures + 1 };
                 let last = record.error.clone().unwrap_or_default();
@@ -377,15 +370,6 @@ async fn drive(
         }
     }
     Ok(End::Complete)
-}
-
-fn record_of(
-    config: &RunConfig,
-    sample: &Sample,
-    exchange: &crate::client::Exchange,
-    sender: &Sender,
-) -> crate::record::ProfilingRecord {
-    recorder::record(sample, exchange, config.facts, sender.segment.anchor)
 }
 
 /// The final pass over the run: from what is on disk to the records and figures that stay.

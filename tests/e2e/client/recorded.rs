@@ -208,12 +208,33 @@ async fn recorded_lists_of_models_tell_server_version_parameters_and_context() {
     assert_eq!(info, expected);
 }
 
+/// An answer of this body.
+fn whole(body: &str) -> Recording {
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    Recording::of(&(head + body), Frames::AllAtOnce, Finish::Properly)
+}
+
+#[tokio::test]
+async fn ollama_tells_a_mixture_of_experts_from_a_dense_model() {
+    for (experts, expected) in [("", None), (",\"llama.expert_count\":8", Some(8))] {
+        let show = format!(
+            "{{\"model_info\":{{\"general.architecture\":\"llama\",\
+             \"general.parameter_count\":46702792704{experts}}}}}"
+        );
+        let replay = Replay::start(HashMap::from([
+            ("GET /api/version", whole("{\"version\":\"0.12.6\"}")),
+            ("GET /api/tags", whole("{\"models\":[{\"name\":\"fake:1b\"}]}")),
+            ("POST /api/show", whole(&show)),
+            ("POST /api/generate", whole("{\"done\":true}")),
+        ]));
+        let info = client("ollama", &replay.url()).prepare().await.unwrap();
+        assert_eq!(info.parameter_count, Some(46_702_792_704));
+        assert_eq!(info.expert_count, expected);
+    }
+}
+
 #[tokio::test]
 async fn ollama_is_known_behind_its_openai_protocol() {
-    let whole = |body: &str| {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        Recording::of(&(head + body), Frames::AllAtOnce, Finish::Properly)
-    };
     let list = "{\"object\":\"list\",\"data\":[{\"id\":\"fake:1b\",\"owned_by\":\"library\"}]}";
     let stream = transcript("guidellm-mock-stream.txt");
     let replay = Replay::start(HashMap::from([

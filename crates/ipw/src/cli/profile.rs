@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::env;
 use crate::client::{self, ClientConfig, NoOrigin, Timeouts};
 use crate::dataset::{self, Dataset};
-use crate::derive::ModelFacts;
+use crate::derive;
 use crate::exit::{self, Exit, UsageError};
 use crate::hardware::GpuChoice;
 use crate::runner::{self, Energy, Existing, MonitorChoice, RunConfig};
@@ -37,8 +37,10 @@ pub(super) struct ProfileArgs {
     /// Parameter of the dataset, e.g. path=prompts.jsonl
     #[arg(long, value_name = "K=V", value_parser = key_value)]
     dataset_param: Vec<(String, String)>,
-    /// Field to add to each request, e.g. cache_prompt=false; parameters=1.24e9, price_input= and
-    /// price_output= (dollars per million tokens) are used here and not sent
+    /// Field to add to each request, e.g. cache_prompt=false, or a fact for us, e.g. price_kwh=0.30
+    ///
+    /// Facts for FLOPs, MFU, MBU, cost and carbon are used here and not sent: docs/schema.md lists them
+    /// under "Derived numbers".
     #[arg(long, value_name = "K=V", value_parser = key_value)]
     client_param: Vec<(String, String)>,
     /// Send only the first N prompts
@@ -187,7 +189,7 @@ fn config(args: &ProfileArgs) -> anyhow::Result<RunConfig> {
     let mut client_params: BTreeMap<String, Value> =
         args.client_param.iter().map(|(key, value)| (key.clone(), parsed(value))).collect();
     let asked = asked(args, &client_params, &dataset_params);
-    let facts = facts(&mut client_params)?;
+    take_facts(&mut client_params)?;
     let client = client::build(
         &args.client,
         ClientConfig {
@@ -209,7 +211,6 @@ fn config(args: &ProfileArgs) -> anyhow::Result<RunConfig> {
     Ok(RunConfig {
         client,
         model: args.model.clone(),
-        facts,
         dataset,
         seed: args.seed,
         warmup_queries: args.warmup_queries,
@@ -301,22 +302,17 @@ fn parsed(value: &str) -> Value {
     serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()))
 }
 
-/// Takes out the parameters that are ours and not the server's.
-fn facts(params: &mut BTreeMap<String, Value>) -> Result<ModelFacts, UsageError> {
-    let mut take = |name: &str| match params.remove(name) {
-        None => Ok(None),
-        Some(value) => match value.as_f64().filter(|number| *number >= 0.0) {
-            Some(number) => Ok(Some(number)),
-            None => Err(UsageError(format!(
+/// Takes out the parameters that are ours and not the server's: they are read from the summary.
+fn take_facts(params: &mut BTreeMap<String, Value>) -> Result<(), UsageError> {
+    for name in derive::FACTS {
+        let Some(value) = params.remove(name) else { continue };
+        if derive::fact(&value).is_none() {
+            return Err(UsageError(format!(
                 "--client-param {name}={value}: give a number that isn't negative"
-            ))),
-        },
-    };
-    Ok(ModelFacts {
-        parameters: take("parameters")?,
-        price_input: take("price_input")?,
-        price_output: take("price_output")?,
-    })
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What was asked for, for the summary. A key can't be among it: there is no flag for one.
@@ -387,10 +383,11 @@ mod tests {
     fn parameters_of_ours_are_taken_out_and_must_be_numbers() {
         let mut params = BTreeMap::from([
             ("parameters".to_owned(), parsed("1.24e9")),
+            ("price_kwh".to_owned(), parsed("0")),
             ("cache_prompt".to_owned(), parsed("false")),
             ("stop".to_owned(), parsed("END")),
         ]);
-        assert_eq!(facts(&mut params).unwrap().parameters, Some(1.24e9));
+        take_facts(&mut params).unwrap();
         assert_eq!(
             params,
             BTreeMap::from([
@@ -398,8 +395,12 @@ mod tests {
                 ("stop".to_owned(), Value::String("END".into())),
             ])
         );
-        let mut bad = BTreeMap::from([("price_input".to_owned(), parsed("cheap"))]);
-        assert!(facts(&mut bad).unwrap_err().to_string().contains("price_input"));
+        for (name, value) in
+            [("price_input", "cheap"), ("carbon_g_per_kwh", "-1"), ("peak_tflops", "1e999")]
+        {
+            let mut bad = BTreeMap::from([(name.to_owned(), parsed(value))]);
+            assert!(take_facts(&mut bad).unwrap_err().to_string().contains(name), "{name}");
+        }
     }
 
     #[test]

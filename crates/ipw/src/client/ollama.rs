@@ -122,12 +122,14 @@ impl Ollama {
         let show = reply.expect_json(SERVER)?;
         let number = |key: &str| show.get("model_info")?.get(key)?.as_u64().filter(|n| *n > 0);
         let architecture = show.pointer("/model_info/general.architecture").and_then(Value::as_str);
-        let trained = architecture.and_then(|name| number(&format!("{name}.context_length")));
+        let of_model = |key: &str| architecture.and_then(|name| number(&format!("{name}.{key}")));
+        let trained = of_model("context_length");
         let asked = self.config.params.get("num_ctx").and_then(Value::as_u64);
         Ok(ServerInfo {
             server: Some("ollama".to_owned()),
             version: Some(version),
             parameter_count: number("general.parameter_count"),
+            expert_count: of_model("expert_count"),
             quantization: show
                 .pointer("/details/quantization_level")
                 .and_then(Value::as_str)

@@ -326,6 +326,7 @@ impl Listed {
             server: self.server(),
             version: None,
             parameter_count: number("/meta/n_params").filter(|count| *count > 0),
+            expert_count: None,
             quantization: text_in(&self.model, "/meta/ftype"),
             context_length: number("/max_model_len")
                 .or_else(|| number("/meta/n_ctx"))

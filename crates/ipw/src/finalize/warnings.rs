@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::tally::Tally;
 use crate::attribution::measure::{CROWDED, IDLE, THROTTLED};
+use crate::derive::{IMPOSSIBLE, ModelFacts, impossible};
 use crate::record::ProfilingRecord;
 use crate::results::Summary;
 
@@ -32,13 +33,20 @@ const LONG_ENOUGH: f64 = 10.0;
 const AGREEMENT: f64 = 2.0;
 
 /// Replaces the warnings of an earlier pass.
-pub(super) fn renew(summary: &mut Summary, records: &[ProfilingRecord], tally: &Tally) {
-    let marks = || [DISAGREEMENT, LATE, MISSING].into_iter().chain(FLAGS.map(|flag| flag.1));
+pub(super) fn renew(
+    summary: &mut Summary,
+    records: &[ProfilingRecord],
+    tally: &Tally,
+    facts: &ModelFacts,
+) {
+    let marks =
+        || [DISAGREEMENT, LATE, MISSING, IMPOSSIBLE].into_iter().chain(FLAGS.map(|flag| flag.1));
     summary.warnings.retain(|warning| !marks().any(|mark| warning.contains(mark)));
     let new: Vec<String> = disagreement(summary.energy.counter_vs_integral, tally.seconds)
         .into_iter()
         .chain(lags(tally))
         .chain(FLAGS.iter().filter_map(|flag| flagged(*flag, records)))
+        .chain(impossible(records, facts))
         .collect();
     summary.warnings.extend(new);
     missing(summary, records);

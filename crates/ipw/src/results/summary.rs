@@ -102,6 +102,15 @@ impl Summary {
             *totals.output_tokens.get_or_insert(0) += output;
             totals.token_queries += 1;
         }
+        let cost = &record.metrics.cost;
+        for (total, part) in [
+            (&mut totals.energy_cost_usd, cost.energy_cost_usd),
+            (&mut totals.carbon_grams, cost.carbon_grams),
+        ] {
+            if let Some(part) = part {
+                *total.get_or_insert(0.0) += part;
+            }
+        }
         let Some(joules) = record.metrics.energy_metrics.basis_joules else { return };
         if record.status == QueryStatus::Ok {
             *totals.energy_joules.get_or_insert(0.0) += joules;
@@ -160,6 +169,10 @@ pub struct Totals {
     pub failed_energy_joules: Option<f64>,
     /// Rows behind `energy_joules`.
     pub energy_queries: u64,
+    /// What the energy of all rows cost, also of those that failed.
+    pub energy_cost_usd: Option<f64>,
+    /// Its carbon, in grams of CO2e.
+    pub carbon_grams: Option<f64>,
 }
 
 /// How energies were made.

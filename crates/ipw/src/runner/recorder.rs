@@ -51,6 +51,7 @@ pub(super) struct Recorder {
     telemetry: TelemetryWriter,
     directory: std::path::PathBuf,
     summary: Summary,
+    facts: ModelFacts,
     segment: SegmentClock,
     host: String,
     meter: Meter,
@@ -100,6 +101,7 @@ impl Recorder {
             meter: metering.meter().clone(),
             session: metering.session(),
             readings: metering.take_readings(),
+            facts: ModelFacts::of(&summary),
             summary,
             waiting: VecDeque::new(),
             last_end: anchor.monotonic,
@@ -205,7 +207,7 @@ impl Recorder {
                 }
                 None => self.meter.measure(&Default::default(), window),
             };
-            record.metrics.set_measured(measured);
+            record.metrics.set_measured(measured, &self.facts);
             record.metrics.gpu_info.clone_from(&self.summary.gpu_info);
             record.metrics.system_info.clone_from(&self.summary.system_info);
             self.summary.count(&record);
@@ -269,13 +271,8 @@ async fn next(readings: &mut Option<mpsc::Receiver<Reading>>) -> Option<Reading>
     }
 }
 
-/// A record of an exchange, with all that telemetry doesn't know.
-pub(super) fn record(
-    sample: &Sample,
-    exchange: &Exchange,
-    facts: ModelFacts,
-    anchor: ClockAnchor,
-) -> ProfilingRecord {
+/// A record of an exchange, with what was asked and answered when.
+pub(super) fn record(sample: &Sample, exchange: &Exchange, anchor: ClockAnchor) -> ProfilingRecord {
     let (status, error) = match &exchange.outcome {
         Outcome::Complete => (QueryStatus::Ok, None),
         Outcome::Truncated => (
@@ -287,7 +284,6 @@ pub(super) fn record(
         }
         Outcome::Failed(error) => (QueryStatus::Error, Some(error.to_string())),
     };
-    let tokens = derive::tokens(exchange.usage);
     ProfilingRecord {
         problem: sample.problem.clone(),
         answer: sample.answer.clone(),
@@ -302,10 +298,8 @@ pub(super) fn record(
         ended_at_nanos: anchor.unix_nanos_at(exchange.end),
         response: response(exchange),
         metrics: ModelMetrics {
-            compute_metrics: derive::compute(facts, &tokens),
             latency_metrics: derive::latency(exchange),
-            cost: derive::cost(facts, &tokens),
-            token_metrics: tokens,
+            token_metrics: derive::tokens(exchange.usage),
             ..ModelMetrics::default()
         },
     }

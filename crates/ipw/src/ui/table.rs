@@ -34,6 +34,9 @@ pub(super) fn results(finished: &Finished, directory: &Path) -> String {
         text.push_str(&headline(&accuracy.summary, mark));
     }
     let _ = writeln!(text, "{}", energy(summary));
+    if let Some(cost) = cost(summary) {
+        let _ = writeln!(text, "{cost}{mark}");
+    }
     let _ = write!(text, "Results   {}", directory.display());
     let scored = finished.accuracy.iter().flat_map(|accuracy| &accuracy.warnings);
     // That it is no measurement stands beside every number already.
@@ -199,6 +202,17 @@ fn energy(summary: &Summary) -> String {
         "Energy    {mark}basis {basis}, method {method}{idle}, of {} of {} queries",
         summary.totals.energy_queries, summary.queries.ok
     )
+}
+
+/// What the energy of all queries cost, if anything was said of what energy costs.
+fn cost(summary: &Summary) -> Option<String> {
+    let known = |value: Option<f64>, unit: &str| Some(format!("{} {unit}", significant(value?)));
+    let totals = &summary.totals;
+    let dollars = known(totals.energy_cost_usd, "USD");
+    let carbon = known(totals.carbon_grams, "g CO2e");
+    let parts: Vec<String> = dollars.into_iter().chain(carbon).collect();
+    (!parts.is_empty())
+        .then(|| format!("Cost      {} for the energy of the queries", parts.join(", ")))
 }
 
 /// A number with [`DIGITS`] significant digits, without an exponent where that stays readable.
