@@ -17,4 +17,5 @@ mod replay;
 mod results;
 mod scripted;
 mod secure;
+mod several_monitors;
 mod transcripts;

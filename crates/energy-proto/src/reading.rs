@@ -356,6 +356,13 @@ impl SensorInfo {
         self.gives("energy") || self.gives("power")
     }
 
+    /// Whether it has such and may be read.
+    #[must_use]
+    pub fn shows_energy(&self) -> bool {
+        let withheld = matches!(self.status, Status::PermissionDenied | Status::Unsupported);
+        self.measures_energy() && !withheld
+    }
+
     /// Whether its figures are made up from a model rather than read from hardware.
     #[must_use]
     pub fn is_estimate(&self) -> bool {

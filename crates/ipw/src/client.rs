@@ -32,7 +32,7 @@ mod transport;
 mod url;
 
 pub use error::{Awaited, ClientError};
-pub(crate) use url::{NoOrigin, check_origin, is_in_the_clear};
+pub(crate) use url::{is_in_the_clear, origin};
 
 /// What a client needs to know. Temperature, token limit and seed are sent only if given.
 #[derive(Debug, Clone)]

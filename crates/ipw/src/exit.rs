@@ -7,6 +7,7 @@ use crate::dataset::DatasetError;
 use crate::monitor::MonitorError;
 use crate::results::ResultsError;
 use crate::runner::{End, RunError};
+use crate::telemetry::SessionError;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,9 @@ fn of_run(error: &RunError) -> Exit {
     match error {
         RunError::Client(error) => of_client(error),
         RunError::Results(error) => of_results(error),
-        RunError::Usage(_) | RunError::Monitor(MonitorError::Usage { .. }) => Exit::Usage,
+        RunError::Usage(_)
+        | RunError::Monitor(MonitorError::Usage { .. })
+        | RunError::Telemetry(SessionError::SameDevice { .. }) => Exit::Usage,
         RunError::ServerLost(_) => Exit::Server,
         RunError::Interrupted => Exit::Interrupted,
         RunError::Monitor(_)

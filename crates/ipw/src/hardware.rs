@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use energy_proto::{SensorInfo, SensorKind};
 
+use crate::attribution::basis::hosts;
 use crate::telemetry::{Timeline, original};
 
 /// What `--gpus` asks for.
@@ -54,9 +55,6 @@ pub fn count(
     let (chosen, warnings) = match choice {
         GpuChoice::All => (gpus.clone(), Vec::new()),
         GpuChoice::Uuids(uuids) => (by_uuid(uuids, &gpus)?, Vec::new()),
-        // One that is a part of its chip is used if the chip is; of an original monitor's sum no part
-        // can be told.
-        GpuChoice::Auto if gpus.iter().all(|gpu| is_whole(gpu)) => (gpus.clone(), Vec::new()),
         GpuChoice::Auto => in_use(&gpus, timeline),
     };
     let others = sensors.iter().filter(|sensor| sensor.kind != SensorKind::Gpu);
@@ -64,49 +62,63 @@ pub fn count(
     Ok(Counted { sensors: counted, warnings })
 }
 
+/// One that is a part of its chip is used if the chip is; of an original monitor's sum no part can be
+/// told.
 fn is_whole(gpu: &SensorInfo) -> bool {
     gpu.source == "apple" || gpu.source == original::SOURCE
 }
 
 fn by_uuid<'a>(uuids: &[String], gpus: &[&'a SensorInfo]) -> Result<Vec<&'a SensorInfo>, String> {
-    if gpus.iter().any(|gpu| gpu.source == original::SOURCE) {
-        return Err(
-            "--gpus: the monitor is an original one, which tells only the sum over its GPUs: \
-                    leave --gpus out, or run this version's energy-monitor there"
-                .to_owned(),
-        );
-    }
-    let find = |uuid: &String| {
-        gpus.iter().copied().find(|gpu| gpu.uuid == *uuid).ok_or_else(|| {
-            let here: Vec<&str> = gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
+    let (sums, boards): (Vec<&SensorInfo>, Vec<&SensorInfo>) =
+        gpus.iter().partition(|gpu| gpu.source == original::SOURCE);
+    let mut named = Vec::new();
+    for uuid in uuids {
+        // Where it is the place of a slot, several hosts may have it.
+        let found = boards.iter().copied().filter(|gpu| gpu.uuid == *uuid);
+        let found: Vec<&SensorInfo> = found.collect();
+        if found.is_empty() && !sums.is_empty() {
+            return Err(
+                "--gpus: the monitor is an original one, which tells only the sum over its \
+                        GPUs: leave --gpus out, or run this version's energy-monitor there"
+                    .to_owned(),
+            );
+        }
+        if found.is_empty() {
+            let here: Vec<&str> = boards.iter().map(|gpu| gpu.uuid.as_str()).collect();
             let here = if here.is_empty() { "none".to_owned() } else { here.join(", ") };
-            format!("--gpus: no GPU with UUID `{uuid}`; here are: {here}")
-        })
-    };
-    uuids.iter().map(find).collect()
+            return Err(format!("--gpus: no GPU with UUID `{uuid}`; here are: {here}"));
+        }
+        named.extend(found);
+    }
+    Ok(named)
 }
 
 fn in_use<'a>(gpus: &[&'a SensorInfo], timeline: &Timeline) -> (Vec<&'a SensorInfo>, Vec<String>) {
-    if gpus.is_empty() {
-        return (Vec::new(), Vec::new());
+    let (whole, boards): (Vec<&SensorInfo>, Vec<&SensorInfo>) =
+        gpus.iter().partition(|gpu| is_whole(gpu));
+    if boards.is_empty() {
+        return (whole, Vec::new());
     }
     let processes =
         |gpu: &SensorInfo| timeline.sensor(gpu.id).iter().rev().find_map(|read| read.process_count);
-    let unknown: Vec<&str> =
-        gpus.iter().filter(|gpu| processes(gpu).is_none()).map(|gpu| gpu.name.as_str()).collect();
-    if !unknown.is_empty() {
-        let warning = format!(
+    let unseen: Vec<&SensorInfo> =
+        boards.iter().copied().filter(|gpu| processes(gpu).is_none()).collect();
+    // What one host doesn't show of its boards says nothing of another's.
+    let (unclear, clear): (Vec<&SensorInfo>, Vec<&SensorInfo>) =
+        boards.iter().partition(|gpu| unseen.iter().any(|unseen| unseen.host == gpu.host));
+    let mut warnings = Vec::new();
+    if !unseen.is_empty() {
+        let names: Vec<&str> = unseen.iter().map(|gpu| gpu.name.as_str()).collect();
+        warnings.push(format!(
             "can't see which GPUs the server uses (no process list of {}): all {} are counted; \
              name the server's with --gpus UUID,...",
-            unknown.join(", "),
-            gpus.len()
-        );
-        return (gpus.to_vec(), vec![warning]);
+            names.join(", "),
+            unclear.len()
+        ));
     }
     let (used, idle): (Vec<&SensorInfo>, Vec<&SensorInfo>) =
-        gpus.iter().partition(|gpu| processes(gpu).is_some_and(|count| count > 0));
-    let mut warnings = Vec::new();
-    if used.is_empty() {
+        clear.into_iter().partition(|gpu| processes(gpu).is_some_and(|count| count > 0));
+    if used.is_empty() && unclear.is_empty() && whole.is_empty() {
         warnings.push(
             "no process holds memory on any GPU: none is counted; if the server does use one, name \
              it with --gpus UUID,..."
@@ -122,7 +134,7 @@ fn in_use<'a>(gpus: &[&'a SensorInfo], timeline: &Timeline) -> (Vec<&'a SensorIn
             gpu.name, gpu.uuid
         ));
     }
-    (used, warnings)
+    ([whole, unclear, used].concat(), warnings)
 }
 
 /// Whether the host of a URL is this machine: all its addresses are a loopback or our own.
@@ -159,7 +171,8 @@ pub fn is_replayed(sensors: &[SensorInfo]) -> bool {
     sensors.iter().any(|sensor| sensor.source == "scripted")
 }
 
-/// A short name of the counted hardware for directories: `H100`, `RTX4090x2`, `EPYC7763`.
+/// A short name of the counted hardware for directories: `H100`, `RTX4090x2`, `EPYC7763`. Of several
+/// hosts with how many they are, where it isn't boards that count.
 #[must_use]
 pub fn label(sensors: &[SensorInfo], counted: &BTreeSet<u32>, cpu_brand: &str) -> String {
     let named = |kind| {
@@ -167,18 +180,16 @@ pub fn label(sensors: &[SensorInfo], counted: &BTreeSet<u32>, cpu_brand: &str) -
         let counted = of_kind.filter(|sensor| counted.contains(&sensor.id));
         counted.map(|sensor| sensor.name.as_str()).collect::<Vec<&str>>()
     };
+    let times = |label: String, count| if count > 1 { format!("{label}x{count}") } else { label };
+    let hosts = hosts(sensors).len();
     if let Some(board) = named(SensorKind::Soc).into_iter().find_map(jetson_label) {
-        return board;
+        return times(board, hosts);
     }
     let gpus = named(SensorKind::Gpu);
-    let Some(first) = gpus.first() else { return cpu_label(cpu_brand) };
     // The GPU of an Apple chip has the chip's name, and the chip is what is measured.
-    if cpu_brand.starts_with("Apple ") {
-        return cpu_label(cpu_brand);
-    }
-    match gpus.len() {
-        1 => gpu_label(first),
-        count => format!("{}x{count}", gpu_label(first)),
+    match gpus.first().filter(|_| !cpu_brand.starts_with("Apple ")) {
+        Some(first) => times(gpu_label(first), gpus.len()),
+        None => times(cpu_label(cpu_brand), hosts),
     }
 }
 
@@ -314,6 +325,40 @@ mod tests {
         let error = counted(&GpuChoice::parse("GPU-9"), &[None]).unwrap_err();
         assert_eq!(error, "--gpus: no GPU with UUID `GPU-9`; here are: GPU-0");
         assert_eq!(counted(&GpuChoice::parse("all"), &[Some(0), None]).unwrap().sensors.len(), 2);
+    }
+
+    #[test]
+    fn each_hosts_boards_are_judged_by_its_own_process_list() {
+        let on = |host: &str, id| SensorInfo { host: host.into(), ..gpu(id, "H100") };
+        let sum = SensorInfo { source: "original".into(), ..on("old", 5) };
+        let gpus = [on("a", 0), on("a", 1), on("b", 2), on("b", 3), on("c", 4), sum];
+        let seen = [Some(1), Some(0), None, Some(0), Some(0)];
+        let counted = count(&GpuChoice::Auto, &gpus, &processes(&seen)).unwrap();
+        assert_eq!(counted.sensors, BTreeSet::from([0, 2, 3, 5]));
+        let [unclear, idle] = counted.warnings.as_slice() else { panic!("{counted:?}") };
+        assert!(unclear.contains("all 2 are counted"), "{unclear}");
+        assert_eq!(idle, "not counted, since no process uses them: GPU-1, GPU-4");
+        let named = count(&GpuChoice::parse("GPU-4,GPU-1"), &gpus, &processes(&seen)).unwrap();
+        assert_eq!(named.sensors, BTreeSet::from([1, 4]));
+        let same_slot = [on("a", 0), SensorInfo { uuid: "GPU-0".into(), ..on("b", 1) }];
+        let both = count(&GpuChoice::parse("GPU-0"), &same_slot, &Timeline::default()).unwrap();
+        assert_eq!(both.sensors, BTreeSet::from([0, 1]));
+    }
+
+    #[test]
+    fn a_label_says_how_many_boards_or_hosts_there_are() {
+        let on = |host: &str, sensor: SensorInfo| SensorInfo { host: host.into(), ..sensor };
+        let of = |kind, name: &str| SensorInfo { kind, ..gpu(0, name) };
+        let two = |sensor: SensorInfo, brand: &str| {
+            let second = SensorInfo { id: 1, ..sensor.clone() };
+            label(&[on("a", sensor), on("b", second)], &BTreeSet::from([0, 1]), brand)
+        };
+        assert_eq!(two(of(SensorKind::Gpu, "NVIDIA H100 80GB HBM3"), ""), "H100x2");
+        let package = of(SensorKind::CpuPackage, "package-0");
+        assert_eq!(two(package, "AMD EPYC 7763 64-Core Processor"), "EPYC7763x2");
+        assert_eq!(two(of(SensorKind::Gpu, "Apple M4 Pro GPU"), "Apple M4 Pro"), "M4Prox2");
+        let rail = of(SensorKind::Soc, "NVIDIA Jetson AGX Orin Developer Kit");
+        assert_eq!(two(rail, "ARMv8"), "AGXOrinx2");
     }
 
     #[test]

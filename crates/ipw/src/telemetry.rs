@@ -1,5 +1,5 @@
-//! Telemetry as `ipw` sees it: a connection to a monitor that comes back when it drops, and the
-//! readings it brought, by time.
+//! Telemetry as `ipw` sees it: connections to monitors that come back when they drop, and the readings
+//! they brought, by time.
 
 mod backoff;
 pub mod original;
@@ -8,6 +8,6 @@ mod timeline;
 
 pub use backoff::Backoff;
 pub use session::{
-    MonitorLink, Place, SessionError, SessionStats, TelemetrySession, exposes_token,
+    MonitorLink, Place, Received, SessionError, SessionStats, TelemetrySession, exposes_token,
 };
 pub use timeline::Timeline;

@@ -1,10 +1,11 @@
 //! Which sensors stand for a query's energy. One basis a run; every derived number uses it.
 //!
-//! Domains nest, so a basis never adds a sensor to one that contains it.
+//! Domains nest, so a basis never adds a sensor to one that contains it. Hosts don't: of several, the
+//! basis is the sum, and all of them have to be measured alike for it.
 
 use std::collections::BTreeSet;
 
-use energy_proto::{SensorInfo, SensorKind, Status};
+use energy_proto::{SensorInfo, SensorKind};
 
 /// What a run's energies are energies of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,24 +55,73 @@ pub struct Basis {
 /// that the neural engine or the CPU does.
 const APPLE_RAILS: [SensorKind; 3] = [SensorKind::CpuPackage, SensorKind::Gpu, SensorKind::Ane];
 
+/// The hosts of some sensors, each once.
+#[must_use]
+pub fn hosts<'a>(sensors: impl IntoIterator<Item = &'a SensorInfo>) -> Vec<&'a str> {
+    let mut hosts: Vec<&str> = Vec::new();
+    for sensor in sensors {
+        if !hosts.contains(&sensor.host.as_str()) {
+            hosts.push(&sensor.host);
+        }
+    }
+    hosts
+}
+
 /// The basis of a run with these sensors, of which `counted` may be used.
 ///
 /// # Errors
 /// Why there is none, as in `status`.
 pub fn choose(sensors: &[SensorInfo], counted: &BTreeSet<u32>) -> Result<Basis, String> {
-    let usable = |sensor: &&SensorInfo| {
-        counted.contains(&sensor.id)
-            && sensor.measures_energy()
-            && sensor.status != Status::PermissionDenied
-            && sensor.status != Status::Unsupported
+    let parts: Vec<(&str, Vec<&SensorInfo>, Result<Basis, String>)> = hosts(sensors)
+        .into_iter()
+        .map(|host| {
+            let own: Vec<&SensorInfo> = sensors.iter().filter(|it| it.host == host).collect();
+            let basis = of_host(&own, counted);
+            (host, own, basis)
+        })
+        .collect();
+    let is_of = |part: &Result<Basis, String>, kinds: &[BasisKind]| {
+        part.as_ref().is_ok_and(|basis| kinds.contains(&basis.kind))
     };
+    // A run on GPUs asks nothing of a host without one in use.
+    let on_gpus = parts.iter().any(|(_, _, part)| is_of(part, &[BasisKind::Gpu]));
+    let takes_part = |own: &[&SensorInfo], part: &Result<Basis, String>| {
+        let has_gpu = own.iter().any(|it| it.kind == SensorKind::Gpu && counted.contains(&it.id));
+        has_gpu || is_of(part, &[BasisKind::Soc, BasisKind::Module])
+    };
+    let taking_part = parts.into_iter().filter(|(_, own, part)| !on_gpus || takes_part(own, part));
+    sum(taking_part.map(|(host, _, part)| (host, part)).collect())
+}
+
+/// The bases of several hosts as one.
+fn sum(parts: Vec<(&str, Result<Basis, String>)>) -> Result<Basis, String> {
+    let several = parts.len() > 1;
+    let mut whole: Option<(&str, Basis)> = None;
+    for (host, part) in parts {
+        let part =
+            part.map_err(|reason| if several { format!("{reason}: {host}") } else { reason })?;
+        match &mut whole {
+            None => whole = Some((host, part)),
+            Some((_, whole)) if whole.kind == part.kind => whole.members.extend(part.members),
+            Some((first, whole)) => {
+                let (one, other) = (whole.kind.as_str(), part.kind.as_str());
+                return Err(format!("no_common_basis: {one} on {first}, {other} on {host}"));
+            }
+        }
+    }
+    whole.map(|(_, basis)| basis).ok_or_else(|| "no_energy_counter".to_owned())
+}
+
+/// The basis of one host.
+fn of_host(sensors: &[&SensorInfo], counted: &BTreeSet<u32>) -> Result<Basis, String> {
+    let usable = |sensor: &SensorInfo| counted.contains(&sensor.id) && sensor.shows_energy();
     if let Some(rails) = apple(sensors, usable) {
         return Ok(Basis { kind: BasisKind::Soc, members: rails? });
     }
     let ids = |kinds: &[SensorKind], estimate: bool| -> Vec<u32> {
         sensors
             .iter()
-            .filter(usable)
+            .filter(|sensor| usable(sensor))
             .filter(|sensor| kinds.contains(&sensor.kind) && sensor.is_estimate() == estimate)
             .map(|sensor| sensor.id)
             .collect()
@@ -95,16 +145,15 @@ pub fn choose(sensors: &[SensorInfo], counted: &BTreeSet<u32>) -> Result<Basis, 
 
 /// The rails of an Apple chip, all of them or the name of one that is missing; `None` if this is none.
 fn apple(
-    sensors: &[SensorInfo],
-    usable: impl Fn(&&SensorInfo) -> bool,
+    sensors: &[&SensorInfo],
+    usable: impl Fn(&SensorInfo) -> bool,
 ) -> Option<Result<Vec<u32>, String>> {
     let has_ane = sensors.iter().any(|sensor| sensor.kind == SensorKind::Ane);
-    let is_rail = |sensor: &&SensorInfo| is_apple(sensor, has_ane);
-    sensors.iter().find(is_rail)?;
+    sensors.iter().find(|sensor| is_apple(sensor, has_ane))?;
     let rails = APPLE_RAILS.iter().map(|kind| {
-        let of_kind = |sensor: &&SensorInfo| sensor.kind == *kind;
-        let mut rail = sensors.iter().filter(is_rail).filter(&usable).filter(of_kind);
-        rail.next().map(|sensor| sensor.id).ok_or_else(|| format!("rail_missing: {kind}"))
+        let mut rails =
+            sensors.iter().filter(|it| it.kind == *kind && is_apple(it, has_ane) && usable(it));
+        rails.next().map(|sensor| sensor.id).ok_or_else(|| format!("rail_missing: {kind}"))
     });
     Some(rails.collect())
 }
@@ -117,13 +166,13 @@ fn is_apple(sensor: &SensorInfo, has_ane: bool) -> bool {
 
 /// All counted GPUs if at least one of them measures energy: one without makes the sum unknown, and
 /// must not drop out of it in silence.
-fn counted_gpus(sensors: &[SensorInfo], counted: &BTreeSet<u32>) -> Vec<u32> {
+fn counted_gpus(sensors: &[&SensorInfo], counted: &BTreeSet<u32>) -> Vec<u32> {
     let gpus = || {
         sensors
             .iter()
             .filter(|sensor| sensor.kind == SensorKind::Gpu && counted.contains(&sensor.id))
     };
-    if !gpus().any(SensorInfo::measures_energy) {
+    if !gpus().any(|sensor| sensor.measures_energy()) {
         return Vec::new();
     }
     gpus().map(|sensor| sensor.id).collect()
@@ -136,6 +185,7 @@ fn cpu(packages: Vec<u32>, dram: Vec<u32>) -> Vec<u32> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use energy_proto::Status;
 
     pub(in crate::attribution) fn sensor(id: u32, kind: SensorKind, source: &str) -> SensorInfo {
         SensorInfo {
@@ -259,5 +309,94 @@ pub(super) mod tests {
             ];
             assert_eq!(chosen(&gpu, &[0, 1]), Some((BasisKind::Gpu, vec![1])));
         }
+    }
+    fn on(host: &str, sensor: SensorInfo) -> SensorInfo {
+        SensorInfo { host: host.into(), ..sensor }
+    }
+
+    /// These sensors on the hosts `a` and `b`, all counted but for `left_out`.
+    fn of_two_hosts(
+        a: &[(SensorKind, &str)],
+        b: &[(SensorKind, &str)],
+        left_out: &[u32],
+    ) -> Result<(BasisKind, Vec<u32>), String> {
+        let hosts = a.iter().map(|it| ("a", it)).chain(b.iter().map(|it| ("b", it)));
+        let sensors: Vec<SensorInfo> = (0..)
+            .zip(hosts)
+            .map(|(id, (host, (kind, source)))| {
+                let sensor = on(host, sensor(id, *kind, source));
+                // Main memory shows no energy.
+                match kind {
+                    SensorKind::Memory => SensorInfo { measures: vec!["memory".into()], ..sensor },
+                    _ => sensor,
+                }
+            })
+            .collect();
+        let counted = sensors.iter().map(|sensor| sensor.id).filter(|id| !left_out.contains(id));
+        let basis = choose(&sensors, &counted.collect())?;
+        Ok((basis.kind, basis.members))
+    }
+
+    #[test]
+    fn of_two_hosts_the_basis_is_all_that_takes_part_or_nothing() {
+        use SensorKind::{Ane, CpuPackage, Dram, Gpu, Memory, Module, Psys, Soc};
+        const NVML: (SensorKind, &str) = (Gpu, "nvml");
+        const CPU: (SensorKind, &str) = (CpuPackage, "rapl_perf");
+        const DRAM: (SensorKind, &str) = (Dram, "rapl_perf");
+        const GUESS: (SensorKind, &str) = (CpuPackage, "estimate");
+        const MEMORY: (SensorKind, &str) = (Memory, "procfs");
+        const JETSON: (SensorKind, &str) = (Soc, "hwmon_jetson");
+        const MODULE: (SensorKind, &str) = (Module, "nvml");
+        const MAC: [(SensorKind, &str); 3] =
+            [(CpuPackage, "apple"), (Gpu, "apple"), (Ane, "apple")];
+        type Host<'a> = &'a [(SensorKind, &'a str)];
+        type Expected<'a> = Result<(BasisKind, &'a [u32]), &'a str>;
+        let cases: [(&str, Host<'_>, Host<'_>, &[u32], Expected<'_>); 17] = [
+            ("boards", &[NVML, CPU], &[NVML, NVML], &[], Ok((BasisKind::Gpu, &[0, 2, 3]))),
+            ("some in use", &[NVML, NVML], &[NVML], &[0], Ok((BasisKind::Gpu, &[1, 2]))),
+            ("one host not in use", &[NVML], &[NVML, CPU], &[1], Ok((BasisKind::Gpu, &[0]))),
+            ("one host without a board", &[CPU], &[NVML], &[], Ok((BasisKind::Gpu, &[1]))),
+            ("original", &[NVML], &[(Gpu, "original")], &[], Ok((BasisKind::Gpu, &[0, 1]))),
+            ("no board in use", &[NVML, CPU], &[CPU], &[0], Ok((BasisKind::Cpu, &[1, 2]))),
+            ("packages", &[CPU, DRAM], &[CPU, DRAM], &[], Ok((BasisKind::Cpu, &[0, 1, 2, 3]))),
+            ("psys too", &[CPU], &[CPU, (Psys, "rapl_perf")], &[], Ok((BasisKind::Cpu, &[0, 1]))),
+            ("one without", &[CPU], &[MEMORY], &[], Err("no_energy_counter: b")),
+            ("none with", &[MEMORY], &[MEMORY], &[], Err("no_energy_counter: a")),
+            ("guessed", &[GUESS], &[GUESS], &[], Ok((BasisKind::CpuEstimated, &[0, 1]))),
+            ("partly", &[CPU], &[GUESS], &[], Err("no_common_basis: cpu on a, cpu_estimated on b")),
+            ("chips", &MAC, &MAC, &[], Ok((BasisKind::Soc, &[0, 1, 2, 3, 4, 5]))),
+            ("a chip and a half", &MAC, &MAC[..2], &[], Err("rail_missing: ane: b")),
+            ("a chip, a board", &MAC, &[NVML], &[], Err("no_common_basis: soc on a, gpu on b")),
+            ("inputs", &[JETSON], &[JETSON], &[], Ok((BasisKind::Soc, &[0, 1]))),
+            ("modules", &[MODULE], &[NVML], &[], Err("no_common_basis: module on a, gpu on b")),
+        ];
+        for (case, a, b, left_out, expected) in cases {
+            let found = of_two_hosts(a, b, left_out);
+            let found = found.as_ref().map(|(kind, ids)| (*kind, ids.as_slice()));
+            assert_eq!(found.map_err(String::as_str), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_counted_gpu_without_energy_on_one_host_leaves_no_basis() {
+        let mut blind = on("b", sensor(1, SensorKind::Gpu, "nvml"));
+        blind.measures = vec!["temperature".into()];
+        let mut sensors = vec![on("a", sensor(0, SensorKind::Gpu, "nvml")), blind];
+        let both = BTreeSet::from([0, 1]);
+        assert_eq!(choose(&sensors, &both), Err("no_energy_counter: b".to_owned()));
+        assert_eq!(chosen(&sensors, &[0]), Some((BasisKind::Gpu, vec![0])));
+        sensors.push(on("b", sensor(2, SensorKind::CpuPackage, "rapl_perf")));
+        let all = BTreeSet::from([0, 1, 2]);
+        let mixed = Err("no_common_basis: gpu on a, cpu on b".to_owned());
+        assert_eq!(choose(&sensors, &all), mixed);
+    }
+
+    #[test]
+    fn a_counter_that_may_not_be_read_on_one_host_leaves_no_basis() {
+        let mut denied = on("b", sensor(1, SensorKind::CpuPackage, "rapl_perf"));
+        denied.status = Status::PermissionDenied;
+        let sensors = [on("a", sensor(0, SensorKind::CpuPackage, "rapl_perf")), denied];
+        let both = BTreeSet::from([0, 1]);
+        assert_eq!(choose(&sensors, &both), Err("no_energy_counter: b".to_owned()));
     }
 }

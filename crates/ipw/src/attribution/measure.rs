@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use energy_proto::{Joules, Nanos, SensorInfo, SensorKind, SensorReading, Throttle};
 
-use super::basis::{Basis, BasisKind};
+use super::basis::{Basis, BasisKind, hosts};
 use super::energy::{EnergyEstimate, Method, NoEnergy, Sampling, shared_energy};
 use super::load::{Load, Share};
 use super::power;
@@ -233,20 +233,31 @@ impl Meter {
         self.sensors.iter().find(|sensor| sensor.id == id)
     }
 
-    fn name(&self, id: u32) -> &str {
-        self.sensor(id).map_or("?", |sensor| &sensor.name)
+    /// A sensor's name, of several hosts with its own.
+    fn name(&self, id: u32) -> String {
+        match self.sensor(id) {
+            Some(sensor) if hosts(&self.sensors).len() > 1 => {
+                format!("{} on {}", sensor.name, sensor.host)
+            }
+            sensor => sensor.map_or("?", |sensor| &sensor.name).to_owned(),
+        }
     }
 
     /// Counted sensors of a kind. An estimate is left out unless it is the basis: a number made from
-    /// it would stand in the record without its mark.
+    /// it would stand in the record without its mark. Of several hosts each must have one, or what the
+    /// others have would pass for all; only GPUs count where they are used.
     fn ids(&self, kind: SensorKind) -> Vec<u32> {
         let estimated = matches!(&self.basis, Ok(basis) if basis.kind.is_estimate());
-        self.sensors
-            .iter()
-            .filter(|sensor| sensor.kind == kind && self.counted.contains(&sensor.id))
-            .filter(|sensor| estimated || !sensor.is_estimate())
-            .map(|sensor| sensor.id)
-            .collect()
+        let of_kind = || {
+            self.sensors
+                .iter()
+                .filter(|sensor| sensor.kind == kind && self.counted.contains(&sensor.id))
+                .filter(|sensor| estimated || !sensor.is_estimate())
+        };
+        if kind != SensorKind::Gpu && hosts(of_kind()).len() < hosts(&self.sensors).len() {
+            return Vec::new();
+        }
+        of_kind().map(|sensor| sensor.id).collect()
     }
 
     /// A group's energy as the query has it and as its devices do.

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::env;
-use crate::client::{self, ClientConfig, NoOrigin, Timeouts};
+use crate::client::{self, ClientConfig, Timeouts};
 use crate::dataset::{self, Dataset};
 use crate::derive;
 use crate::exit::{self, Exit, UsageError};
@@ -88,11 +88,12 @@ pub(super) struct ProfileArgs {
     /// No progress on stderr
     #[arg(long)]
     quiet: bool,
-    /// Energy monitor: auto, none, a program, or the URL of a running one
+    /// Energy monitor: auto, none, a program, or the URL of a running one; of several, one a host
     ///
     /// With https://HOST:PORT the system's CAs are trusted, or the one that SSL_CERT_FILE names. The
-    /// token that a monitor asks for is taken from IPW_MONITOR_TOKEN (environment or .env).
-    #[arg(long, value_name = "auto|none|PATH|URL", default_value = "auto")]
+    /// token that monitors ask for is taken from IPW_MONITOR_TOKEN (environment or .env). The energy of
+    /// a server on several hosts is the sum over their monitors, and null while one of them is missing.
+    #[arg(long, value_name = "auto|none|PATH|URL[,URL...]", default_value = "auto")]
     monitor: String,
     /// Sources of the monitor that ipw starts: auto, or a list of nvml, rapl, hwmon, apple,
     /// estimate
@@ -268,33 +269,41 @@ fn monitor(text: &str, has_token: bool) -> Result<MonitorChoice, UsageError> {
     match text {
         "auto" => Ok(MonitorChoice::Auto),
         "none" => Ok(MonitorChoice::None),
-        url if url.contains("://") => Ok(MonitorChoice::Url(monitor_url(url, has_token)?)),
+        urls if urls.contains("://") => Ok(MonitorChoice::Urls(monitor_urls(urls, has_token)?)),
         path => Ok(MonitorChoice::Program(PathBuf::from(path))),
     }
 }
 
-/// A running monitor's URL, if it can be one.
-fn monitor_url(url: &str, has_token: bool) -> Result<String, UsageError> {
-    match client::check_origin(url) {
-        Ok(()) => {}
-        Err(NoOrigin::Credentials) => {
-            return Err(UsageError(
-                "--monitor: the URL holds a user name or password, which would show in the list of \
-                 processes; a monitor's token goes into IPW_MONITOR_TOKEN"
-                    .to_owned(),
-            ));
+/// The URLs of running monitors, if they can be such and each is given once.
+fn monitor_urls(text: &str, has_token: bool) -> Result<Vec<String>, UsageError> {
+    // Of the whole text, since a password may hold a comma.
+    if text.contains('@') {
+        return Err(UsageError(
+            "--monitor: a URL holds a user name or password, which would show in the list of \
+             processes; a monitor's token goes into IPW_MONITOR_TOKEN"
+                .to_owned(),
+        ));
+    }
+    let mut urls: Vec<String> = Vec::new();
+    for url in text.split(',').map(str::trim) {
+        let origin = client::origin(url).ok_or_else(|| {
+            UsageError(format!(
+                "--monitor {url}: give one http://HOST:PORT or https://HOST:PORT, or several with \
+                 commas between them"
+            ))
+        })?;
+        if has_token && exposes_token(url) {
+            let exposed = SessionError::TokenInTheClear { url: url.to_owned() };
+            return Err(UsageError(exposed.to_string()));
         }
-        Err(NoOrigin::Other) => {
+        if urls.iter().any(|earlier| client::origin(earlier).as_ref() == Some(&origin)) {
             return Err(UsageError(format!(
-                "--monitor {url}: give one http://HOST:PORT or https://HOST:PORT; several monitors \
-                 are not supported yet"
+                "--monitor: {url} is given twice, and its energy would be counted twice"
             )));
         }
+        urls.push(url.to_owned());
     }
-    if has_token && exposes_token(url) {
-        return Err(UsageError(SessionError::TokenInTheClear { url: url.to_owned() }.to_string()));
-    }
-    Ok(url.to_owned())
+    Ok(urls)
 }
 
 /// A parameter's value: JSON if it is JSON, else text.
@@ -360,23 +369,50 @@ mod tests {
         assert_eq!(monitor("auto").unwrap(), MonitorChoice::Auto);
         assert_eq!(monitor("none").unwrap(), MonitorChoice::None);
         for url in ["http://node1:50053", "https://node1:50053", "https://[::1]:1/"] {
-            assert_eq!(monitor(url).unwrap(), MonitorChoice::Url(url.into()));
+            assert_eq!(monitor(url).unwrap(), MonitorChoice::Urls(vec![url.into()]));
         }
         assert_eq!(monitor("./mon").unwrap(), MonitorChoice::Program("./mon".into()));
-        for url in ["http://a:1,http://b:1", "ftp://a:1", "http://", "http://a:1/x", "http://a:1?x"]
-        {
+        for url in [
+            "ftp://a:1",
+            "http://",
+            "http://a:1/x",
+            "http://a:1?x",
+            "http://a:1,b:1",
+            "http://a:1,",
+        ] {
             assert!(monitor(url).unwrap_err().to_string().contains("https://HOST:PORT"), "{url}");
         }
-        let error = monitor("https://me:hunter2@a:1").unwrap_err().to_string();
-        assert!(error.contains("IPW_MONITOR_TOKEN") && !error.contains("hunter2"), "{error}");
+        for url in ["https://me:hunter2@a:1", "http://a:1,https://me:hun,ter2@b:1"] {
+            let error = monitor(url).unwrap_err().to_string();
+            assert!(error.contains("IPW_MONITOR_TOKEN") && !error.contains("hun"), "{error}");
+        }
+    }
+
+    #[test]
+    fn several_monitors_are_named_with_commas_and_each_once() {
+        let urls = |text| match monitor(text, false) {
+            Ok(MonitorChoice::Urls(urls)) => Ok(urls),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(
+            urls("http://a:1, https://b:2,http://a:2"),
+            Ok(vec!["http://a:1".to_owned(), "https://b:2".to_owned(), "http://a:2".to_owned()])
+        );
+        for twice in ["http://a:1,http://a:1", "http://a:1,http://b:1,HTTP://A:1/"] {
+            assert!(urls(twice).unwrap_err().contains("is given twice"), "{twice}");
+        }
     }
 
     #[test]
     fn a_token_is_not_sent_in_the_clear_beyond_this_machine() {
-        let error = monitor("http://node1:50053", true).unwrap_err().to_string();
-        assert!(error.contains("https://") && error.contains("IPW_MONITOR_TOKEN"), "{error}");
+        for exposed in ["http://node1:50053", "http://127.0.0.1:50053,http://node1:50053"] {
+            let error = monitor(exposed, true).unwrap_err().to_string();
+            assert!(error.contains("https://") && error.contains("IPW_MONITOR_TOKEN"), "{error}");
+            assert!(error.contains("sent to http://node1:50053"), "{error}");
+        }
         assert!(monitor("http://127.0.0.1:50053", true).is_ok());
-        assert!(monitor("https://node1:50053", true).is_ok());
+        assert!(monitor("https://node1:50053,http://127.0.0.1:50053", true).is_ok());
     }
 
     #[test]

@@ -43,31 +43,17 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Why a text isn't `http://HOST:PORT` or `https://HOST:PORT`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoOrigin {
-    /// It holds a user name or password, so it mustn't be repeated.
-    Credentials,
-    /// It is something else.
-    Other,
-}
-
-/// Whether a text is `http://HOST:PORT` or `https://HOST:PORT` and nothing more.
-pub(crate) fn check_origin(text: &str) -> Result<(), NoOrigin> {
-    let url = Url::parse(text).map_err(|_| match text.contains('@') {
-        true => NoOrigin::Credentials,
-        false => NoOrigin::Other,
-    })?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(NoOrigin::Credentials);
-    }
-    let is_origin = matches!(url.scheme(), "http" | "https")
-        && url.has_host()
-        && url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && !text.contains(',');
-    if is_origin { Ok(()) } else { Err(NoOrigin::Other) }
+/// A text that is `http://HOST:PORT` or `https://HOST:PORT` and nothing more.
+pub(crate) fn origin(text: &str) -> Option<Url> {
+    let is_origin = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && !text.contains([',', '@'])
+    };
+    Url::parse(text).ok().filter(is_origin)
 }
 
 /// Whether what is sent there leaves this machine, and for all to read.

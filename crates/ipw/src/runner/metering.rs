@@ -1,11 +1,11 @@
-//! Where a run's energy comes from: the monitor, its session, and which of its sensors count.
+//! Where a run's energy comes from: the monitors, their session, and which of their sensors count.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use energy_proto::{Description, Reading, Status};
+use energy_proto::{Description, Status};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use secrecy::SecretString;
@@ -17,7 +17,7 @@ use crate::attribution::energy::Sampling;
 use crate::attribution::measure::Meter;
 use crate::hardware;
 use crate::monitor::{MonitorCommand, MonitorProcess, OwnMonitor, RunningMonitor, find};
-use crate::telemetry::{MonitorLink, TelemetrySession};
+use crate::telemetry::{MonitorLink, Received, TelemetrySession};
 
 /// Readings on their way to the disk. At 1 ms this is 16 s; beyond that they are counted as dropped.
 const READINGS_QUEUE: usize = 16_384;
@@ -35,8 +35,8 @@ pub enum MonitorChoice {
     None,
     /// A monitor of our own: this program.
     Program(PathBuf),
-    /// One that runs already.
-    Url(String),
+    /// Those that run already, one on each host that the server uses.
+    Urls(Vec<String>),
 }
 
 /// Where telemetry is to come from.
@@ -60,7 +60,7 @@ pub struct Energy {
 pub(super) struct Metering {
     session: Option<Arc<TelemetrySession>>,
     process: Arc<Mutex<Option<MonitorProcess>>>,
-    readings: Option<mpsc::Receiver<Reading>>,
+    readings: Option<mpsc::Receiver<Received>>,
     description: Option<Description>,
     meter: Meter,
     remedy: Option<String>,
@@ -121,10 +121,12 @@ impl Metering {
     async fn connect(config: &RunConfig, events: &Events) -> Result<Self, RunError> {
         events(Event::Stage("starting the energy monitor".to_owned()));
         let process = Arc::new(Mutex::new(None));
-        let link: Box<dyn MonitorLink> = match &config.energy.monitor {
-            MonitorChoice::Url(url) => {
-                let token = config.energy.token.clone();
-                Box::new(RunningMonitor { url: url.clone(), token })
+        let links: Vec<Box<dyn MonitorLink>> = match &config.energy.monitor {
+            MonitorChoice::Urls(urls) => {
+                let token = &config.energy.token;
+                let running =
+                    |url: &String| RunningMonitor { url: url.clone(), token: token.clone() };
+                urls.iter().map(|url| Box::new(running(url)) as Box<dyn MonitorLink>).collect()
             }
             choice => {
                 let named = match choice {
@@ -138,11 +140,11 @@ impl Metering {
                     tdp_watts: config.energy.tdp_watts,
                 };
                 *process.lock().await = Some(MonitorProcess::start(command).await?);
-                Box::new(OwnMonitor(Arc::clone(&process)))
+                vec![Box::new(OwnMonitor(Arc::clone(&process)))]
             }
         };
         let (sink, readings) = mpsc::channel(READINGS_QUEUE);
-        let (session, description) = TelemetrySession::open(link, sink).await?;
+        let (session, description) = TelemetrySession::open(links, sink).await?;
         prime(&session, &description).await;
         let counted = session
             .with_timeline(|timeline| hardware::count(&config.gpus, &description.sensors, timeline))
@@ -185,17 +187,12 @@ impl Metering {
         self.remedy.as_deref()
     }
 
-    /// The monitor's host.
-    pub(super) fn host(&self) -> &str {
-        self.description.as_ref().map_or("", |description| &description.system_info.host_name)
-    }
-
     pub(super) fn session(&self) -> Option<Arc<TelemetrySession>> {
         self.session.clone()
     }
 
     /// The readings, for whoever writes them down. There is one such.
-    pub(super) fn take_readings(&mut self) -> Option<mpsc::Receiver<Reading>> {
+    pub(super) fn take_readings(&mut self) -> Option<mpsc::Receiver<Received>> {
         self.readings.take()
     }
 
@@ -239,8 +236,8 @@ async fn unmeasurable(config: &RunConfig) -> Option<(&'static str, String)> {
         MonitorChoice::None => {
             return Some(("monitor_off", "leave out --monitor none to measure it".to_owned()));
         }
-        // Whoever names a monitor says that it is the server's.
-        MonitorChoice::Url(_) => return None,
+        // Whoever names monitors says that they are the server's.
+        MonitorChoice::Urls(_) => return None,
         MonitorChoice::Auto | MonitorChoice::Program(_) => {}
     }
     if config.energy.host_is_local {
@@ -278,14 +275,18 @@ async fn prime(session: &TelemetrySession, description: &Description) {
     let _ = tokio::time::timeout(PRIME, primed).await;
 }
 
-/// What would make energy measurable on the monitor's host: the first remedy that one of its sensors
+/// What would make energy measurable on the monitors' hosts: the first remedy that one of their sensors
 /// or sources has, else the opt-in estimate.
 fn remedy(description: &Description) -> String {
+    let several = basis::hosts(&description.sensors).len() > 1;
     let denied = description
         .sensors
         .iter()
         .filter(|sensor| sensor.status == Status::PermissionDenied && !sensor.remedy.is_empty())
-        .map(|sensor| sensor.remedy.clone());
+        .map(|sensor| match several {
+            true => format!("on {}: {}", sensor.host, sensor.remedy),
+            false => sensor.remedy.clone(),
+        });
     let skipped = description
         .skipped
         .iter()

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use energy_proto::{ClockAnchor, Nanos, Reading, SensorInfo, monotonic_now};
+use energy_proto::{ClockAnchor, Nanos, SensorInfo, monotonic_now};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -21,7 +21,7 @@ use crate::record::{ModelMetrics, ProfilingRecord, QueryStatus};
 use crate::results::{
     RequestEntry, RequestLog, RowWriter, Summary, TelemetrySummary, TelemetryWriter, write_summary,
 };
-use crate::telemetry::TelemetrySession;
+use crate::telemetry::{Received, TelemetrySession};
 
 /// Rows that are committed together at the most.
 const COMMIT_ROWS: usize = 100;
@@ -53,10 +53,9 @@ pub(super) struct Recorder {
     summary: Summary,
     facts: ModelFacts,
     segment: SegmentClock,
-    host: String,
     meter: Meter,
     session: Option<std::sync::Arc<TelemetrySession>>,
-    readings: Option<mpsc::Receiver<Reading>>,
+    readings: Option<mpsc::Receiver<Received>>,
     waiting: VecDeque<Waiting>,
     started: Instant,
     /// End of the last request: none that is still under way began before.
@@ -97,7 +96,6 @@ impl Recorder {
             duration_before: summary.duration_seconds,
             telemetry_before: summary.telemetry,
             segment: SegmentClock { index: index as u32, anchor },
-            host: metering.host().to_owned(),
             meter: metering.meter().clone(),
             session: metering.session(),
             readings: metering.take_readings(),
@@ -152,8 +150,8 @@ impl Recorder {
                     Some(Item::Sensors(sensors)) => self.learn(sensors),
                     None => open = false,
                 },
-                Some(reading) = next(&mut self.readings) => {
-                    self.telemetry.push(self.segment.index, &self.host, &reading);
+                Some(Received { host, reading }) = next(&mut self.readings) => {
+                    self.telemetry.push(self.segment.index, &host, &reading);
                 }
                 _ = tick.tick() => {}
             }
@@ -224,8 +222,8 @@ impl Recorder {
     /// Telemetry and requests first: a row on disk always has what it was made from beside it.
     fn commit(&mut self) -> Result<(), RunError> {
         self.committed = Instant::now();
-        while let Some(reading) = self.readings.as_mut().and_then(|inbox| inbox.try_recv().ok()) {
-            self.telemetry.push(self.segment.index, &self.host, &reading);
+        while let Some(received) = self.readings.as_mut().and_then(|inbox| inbox.try_recv().ok()) {
+            self.telemetry.push(self.segment.index, &received.host, &received.reading);
         }
         self.note_telemetry();
         self.summary.generated_at = now();
@@ -264,7 +262,7 @@ impl Recorder {
 }
 
 /// The next reading; never, if there are none to come.
-async fn next(readings: &mut Option<mpsc::Receiver<Reading>>) -> Option<Reading> {
+async fn next(readings: &mut Option<mpsc::Receiver<Received>>) -> Option<Received> {
     match readings {
         Some(readings) => readings.recv().await,
         None => std::future::pending().await,

@@ -1,13 +1,15 @@
-//! A connection to a monitor that comes back when it drops, and a store of what it brought.
+//! Connections to one monitor or several that come back when they drop, and a store of what they
+//! brought.
 //!
-//! Readings are on this host's monotonic clock. What is missing stays missing.
+//! Readings are on this host's monotonic clock, and each sensor has one id in the run, whichever
+//! monitor it is of. What is missing stays missing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use energy_proto::{Description, Nanos, Reading, SensorInfo, SensorReading};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Timeline;
@@ -15,41 +17,49 @@ use super::Timeline;
 mod clock;
 mod error;
 mod link;
+mod nodes;
 mod receiver;
 mod sensors;
 
 pub use error::SessionError;
 pub use link::{MonitorLink, Place, exposes_token};
 
-use link::{Client, connect, describe};
-use receiver::Receiver;
+use link::{Client, describe};
+use nodes::Told;
+use receiver::{Receiver, introduce};
 use sensors::learn;
 
-/// How the telemetry has gone so far.
+/// A reading as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Received {
+    /// The host whose monitor sent it.
+    pub host: Arc<str>,
+    /// What it says, on our clock and under the ids of the run.
+    pub reading: Reading,
+}
+
+/// How the telemetry has gone so far, over all monitors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SessionStats {
     /// Readings received.
     pub readings: u64,
-    /// Times the stream was lost and came back.
+    /// Times a stream was lost and came back.
     pub reconnects: u64,
-    /// Readings the monitor dropped because we were slow, and those we could not keep.
+    /// Readings a monitor dropped because we were slow, and those we could not keep.
     pub dropped: u64,
-    /// Half-width of what isn't known about the monitor's clock, the most so far.
+    /// Half-width of what isn't known about a monitor's clock, the most of all so far.
     pub clock_uncertainty: Duration,
-}
-
-/// What the receiving task fills and the session shows.
-#[derive(Debug, Default)]
-struct Shared {
-    timeline: RwLock<Timeline>,
-    stats: Mutex<SessionStats>,
-    sensors: Mutex<Vec<SensorInfo>>,
-    /// The present connection.
-    client: Mutex<Option<Client>>,
 }
 
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the receiving tasks fill together and the session shows.
+#[derive(Debug, Default)]
+struct Shared {
+    timeline: RwLock<Timeline>,
+    stats: Mutex<SessionStats>,
 }
 
 impl Shared {
@@ -60,9 +70,23 @@ impl Shared {
     fn push(&self, reading: &Reading) {
         self.timeline.write().unwrap_or_else(PoisonError::into_inner).push(reading);
     }
+}
 
-    fn know(&self, sensors: Vec<SensorInfo>) {
-        *held(&self.sensors) = sensors;
+/// One monitor, as far as the session asks it.
+#[derive(Debug)]
+struct Node {
+    place: String,
+    host: Arc<str>,
+    /// Under the ids of the run.
+    sensors: Mutex<Vec<SensorInfo>>,
+    /// The present connection.
+    client: Mutex<Client>,
+}
+
+impl Node {
+    fn new(place: String, host: &str, sensors: Vec<SensorInfo>, client: Client) -> Self {
+        let (sensors, client) = (Mutex::new(sensors), Mutex::new(client));
+        Self { place, host: Arc::from(host), sensors, client }
     }
 
     fn learn(&self, told: &[SensorInfo]) {
@@ -74,43 +98,66 @@ impl Shared {
     }
 
     fn connected(&self, client: Client) {
-        *held(&self.client) = Some(client);
+        *held(&self.client) = client;
     }
 
-    fn client(&self) -> Option<Client> {
+    fn client(&self) -> Client {
         held(&self.client).clone()
+    }
+
+    /// Asks the monitor what it has found out about its sensors by now.
+    async fn ask(self: Arc<Self>) {
+        match describe(&mut self.client()).await {
+            Ok(Some(told)) => self.learn(&told.sensors),
+            // An original monitor finds nothing out.
+            Ok(None) => {}
+            Err(error) => tracing::debug!("{}: {error}", self.place),
+        }
     }
 }
 
-/// A running connection to a monitor.
+/// Running connections to all monitors of a run.
 #[derive(Debug)]
 pub struct TelemetrySession {
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    nodes: Vec<Arc<Node>>,
+    tasks: Vec<JoinHandle<()>>,
     stop: CancellationToken,
 }
 
 impl TelemetrySession {
-    /// Connects, asks what is measured, and starts to keep readings. Each is also handed to `sink`;
-    /// one that finds it full is counted as dropped.
+    /// Connects to each monitor, asks what it measures, and starts to keep readings. Each is also handed
+    /// to `sink`; one that finds it full is counted as dropped. What comes back describes all monitors as
+    /// one.
     ///
     /// # Errors
-    /// When the monitor can't be reached, speaks another contract, or answers with nonsense.
+    /// When a monitor can't be reached, speaks another contract, answers with nonsense, or shows a device
+    /// that another one shows, too.
     pub async fn open(
-        mut link: Box<dyn MonitorLink>,
-        sink: mpsc::Sender<Reading>,
+        links: Vec<Box<dyn MonitorLink>>,
+        sink: mpsc::Sender<Received>,
     ) -> Result<(Self, Description), SessionError> {
-        let client = connect(link.as_mut()).await?;
-        let shared = Arc::new(Shared::default());
-        let (receiver, description) = Receiver::open(client, &shared, sink).await?;
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(stop.clone().run_until_cancelled_owned(receiver.run(link)));
-        let task = tokio::spawn(async move {
-            if let Err(failed) = task.await {
-                tracing::error!("the telemetry task failed: {failed}");
-            }
-        });
-        Ok((Self { shared, task, stop }, description))
+        let several = links.len() > 1;
+        let mut monitors = Vec::with_capacity(links.len());
+        for mut link in links {
+            let place = link.place().await?;
+            let introduced = introduce(&place).await;
+            let named =
+                |error: SessionError| if several { error.at(place.to_string()) } else { error };
+            monitors.push((link, introduced.map_err(named)?));
+        }
+        let told: Vec<&Told> = monitors.iter().map(|(_, introduced)| &introduced.told).collect();
+        let shares = nodes::share_out(&told)?;
+        let description = nodes::description(&told, &shares).ok_or(SessionError::Unnamed)?;
+
+        let (shared, stop) = (Arc::new(Shared::default()), CancellationToken::new());
+        let (mut nodes, mut tasks) = (Vec::new(), Vec::new());
+        for ((link, introduced), share) in monitors.into_iter().zip(shares) {
+            let receiver = Receiver::new(introduced, share, &shared, sink.clone());
+            nodes.push(Arc::clone(receiver.node()));
+            tasks.push(watched(stop.clone().run_until_cancelled_owned(receiver.run(link))));
+        }
+        Ok((Self { shared, nodes, tasks, stop }, description))
     }
 
     /// Exactly the reads that ended inside `[start, end]`, at once.
@@ -129,18 +176,13 @@ impl TelemetrySession {
         self.shared.timeline.write().unwrap_or_else(PoisonError::into_inner).forget_before(time);
     }
 
-    /// The sensors under the ids of the run, with what the monitor has found out about them by now.
-    /// If it doesn't answer, with what is known already.
+    /// The sensors under the ids of the run, with what the monitors have found out about them by now.
+    /// Of a monitor that doesn't answer, with what is known already.
     pub async fn sensors(&self) -> Vec<SensorInfo> {
-        if let Some(mut client) = self.shared.client() {
-            match describe(&mut client).await {
-                Ok(Some(told)) => self.shared.learn(&told.sensors),
-                // An original monitor finds nothing out.
-                Ok(None) => {}
-                Err(error) => tracing::debug!("{error}"),
-            }
-        }
-        self.shared.sensors()
+        // At once, so that several that don't answer cost no more time than one.
+        let mut asked: JoinSet<()> = self.nodes.iter().map(|node| Arc::clone(node).ask()).collect();
+        while asked.join_next().await.is_some() {}
+        self.nodes.iter().flat_map(|node| node.sensors()).collect()
     }
 
     /// How it has gone so far.
@@ -149,12 +191,24 @@ impl TelemetrySession {
         *held(&self.shared.stats)
     }
 
-    /// Ends the connection. Readings that came stay where the sink took them.
+    /// Ends the connections. Readings that came stay where the sink took them.
     pub async fn close(mut self) {
         self.stop.cancel();
-        // The task only reports how the receiver ended.
-        let _ = (&mut self.task).await;
+        for task in &mut self.tasks {
+            // It only reports how its receiver ended.
+            let _ = task.await;
+        }
     }
+}
+
+/// Starts a receiver, and says so if it fails.
+fn watched(receiver: impl Future<Output = Option<()>> + Send + 'static) -> JoinHandle<()> {
+    let receiver = tokio::spawn(receiver);
+    tokio::spawn(async move {
+        if let Err(failed) = receiver.await {
+            tracing::error!("the telemetry task failed: {failed}");
+        }
+    })
 }
 
 impl Drop for TelemetrySession {

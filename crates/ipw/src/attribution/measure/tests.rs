@@ -74,6 +74,32 @@ fn two_gpus_are_summed_and_the_hotter_one_is_the_temperature() {
 }
 
 #[test]
+fn what_only_one_of_two_hosts_shows_is_no_sum_and_a_missing_figure_names_its_host() {
+    let on = |host: &str, sensor: SensorInfo| SensorInfo { host: host.into(), ..sensor };
+    let meter = meter(vec![
+        on("a", sensor(0, SensorKind::Gpu, "nvml")),
+        on("a", sensor(1, SensorKind::CpuPackage, "rapl_perf")),
+        on("a", sensor(2, SensorKind::Dram, "rapl_perf")),
+        on("b", sensor(3, SensorKind::Gpu, "nvml")),
+        on("b", sensor(4, SensorKind::CpuPackage, "rapl_perf")),
+    ]);
+    let all = [(0, 100), (1, 50), (2, 10), (3, 300), (4, 40)];
+    let measured = meter.measure(&timeline(&all), window());
+    assert!(close(measured.energy.basis_joules, 800.0), "{:?}", measured.energy);
+    assert!(close(measured.energy.cpu_per_query_joules, 180.0));
+    assert!(close(measured.power.cpu.total_watts.avg, 90.0));
+    assert_eq!(measured.energy.dram_per_query_joules, None, "b shows none");
+    assert_eq!(measured.energy.system_per_query_joules, None);
+    let hosts: Vec<&str> =
+        measured.energy.devices.iter().map(|device| device.host.as_str()).collect();
+    assert_eq!(hosts, ["a", "a", "a", "b", "b"]);
+
+    let lost = meter.measure(&timeline(&all[..3]), window());
+    assert_eq!(lost.energy.basis_joules, None);
+    assert_eq!(lost.energy.status.as_deref(), Some("no_readings: gpu 3 on b"));
+}
+
+#[test]
 fn phases_sum_exactly_to_the_whole() {
     let meter = meter(vec![sensor(0, SensorKind::Gpu, "nvml")]);
     let measured = meter.measure(&timeline(&[(0, 333)]), window());

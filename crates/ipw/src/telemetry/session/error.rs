@@ -64,6 +64,38 @@ pub enum SessionError {
         "the energy monitor speaks `{0}`, this ipw speaks `{API}`: use the energy-monitor of the same version"
     )]
     OtherApi(String),
+    /// Two monitors show one device.
+    #[error(
+        "{} and {} both show {device}, whose energy would be counted twice: leave one of them out, or \
+         start one with other --sources",
+        .places[0], .places[1]
+    )]
+    SameDevice {
+        /// Its name.
+        device: String,
+        /// The two.
+        places: [String; 2],
+    },
+    /// One of several shows nothing at all.
+    #[error(
+        "the energy monitor at {place} shows no sensor: leave it out, or look there at what \
+         `energy-monitor --describe` says"
+    )]
+    NoSensor {
+        /// Which one.
+        place: String,
+    },
+    /// What is wrong with one of several.
+    #[error("{place}: {cause}")]
+    OneOfSeveral {
+        /// Which one.
+        place: String,
+        /// What is wrong.
+        cause: Box<SessionError>,
+    },
+    /// No monitor was named.
+    #[error("no energy monitor was named")]
+    Unnamed,
 }
 
 impl SessionError {
@@ -77,6 +109,16 @@ impl SessionError {
                 | Self::TokenInTheClear { .. }
                 | Self::UnusableToken
         )
+    }
+
+    /// The same with the monitor's place, if it doesn't say that already.
+    pub(super) fn at(self, place: String) -> Self {
+        match self {
+            Self::Unreachable { .. } | Self::Untrusted { .. } | Self::TokenInTheClear { .. } => {
+                self
+            }
+            cause => Self::OneOfSeveral { place, cause: Box::new(cause) },
+        }
     }
 
     /// No connection to a place, for this cause.
@@ -134,6 +176,15 @@ mod tests {
         assert!(certificate_refused(&wrapped));
         assert!(deepest(&wrapped).contains("UnknownIssuer"), "{}", deepest(&wrapped));
         assert!(!certificate_refused(&io::Error::other("down")));
+    }
+
+    #[test]
+    fn an_error_of_one_of_several_monitors_names_it_once() {
+        let place = "https://a:1".to_owned();
+        let refused = SessionError::Unauthorized.at(place.clone()).to_string();
+        assert!(refused.starts_with("https://a:1: the energy monitor refuses"), "{refused}");
+        let down = SessionError::Unreachable { place: place.clone(), reason: "down".to_owned() };
+        assert_eq!(down.at(place).to_string().matches("https://a:1").count(), 1);
     }
 
     #[test]

@@ -89,9 +89,8 @@ impl Interceptor for Bearer {
 /// A connection to a monitor.
 pub(super) type Client = EnergyMonitorClient<InterceptedService<Channel, Bearer>>;
 
-pub(super) async fn connect(link: &mut dyn MonitorLink) -> Result<Client, SessionError> {
-    let place = link.place().await?;
-    let (connected, token) = match &place {
+pub(super) async fn connect(place: &Place) -> Result<Client, SessionError> {
+    let (connected, token) = match place {
         Place::Socket(path) => (connect_socket(path.clone()).await, None),
         Place::Url { url, token } => {
             if token.is_some() && exposes_token(url) {

@@ -1,18 +1,19 @@
-//! The receiving end of a session: one task that owns the stream, brings it back when it drops, and
-//! puts each reading on this host's monotonic clock and under the ids that the run knows.
+//! The receiving end of one monitor of a session: one task that owns the stream, brings it back when it
+//! drops, and puts each reading on this host's monotonic clock and under the ids that the run knows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use energy_proto::{CLIENT_API, Description, Nanos, Reading, monotonic_now, pb};
+use energy_proto::{CLIENT_API, Nanos, Reading, monotonic_now, pb};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 
 use super::clock::{Clock, RENEWAL};
-use super::link::{Client, answer, connect, describe};
+use super::link::{Client, Place, answer, connect, describe};
+use super::nodes::{Share, Told};
 use super::sensors::renumbering;
-use super::{MonitorLink, SessionError, Shared};
+use super::{MonitorLink, Node, Received, SessionError, Shared};
 use crate::telemetry::Backoff;
 use crate::telemetry::original::{self, Original};
 
@@ -40,22 +41,31 @@ enum Contract {
     Original(Box<Original>),
 }
 
-/// What a monitor is, and how its messages become readings.
-async fn introduce(client: &mut Client) -> Result<(Contract, Description), SessionError> {
-    match describe(client).await? {
+/// A monitor that has said what it is.
+pub(super) struct Introduced {
+    client: Client,
+    contract: Contract,
+    pub(super) told: Told,
+}
+
+/// Connects to a monitor, and asks it what it is.
+pub(super) async fn introduce(place: &Place) -> Result<Introduced, SessionError> {
+    let mut client = connect(place).await?;
+    let (contract, description) = match describe(&mut client).await? {
         Some(description) => {
-            let clock = Clock::align(client, &description).await?;
-            Ok((Contract::Energy1(clock), description))
+            let clock = Clock::align(&mut client, &description).await?;
+            (Contract::Energy1(clock), description)
         }
         None => {
-            let round_trip = health_round_trip(client).await?;
-            let first = first_messages(client).await?;
+            let round_trip = health_round_trip(&mut client).await?;
+            let first = first_messages(&mut client).await?;
             let description = original::description(&first)
                 .ok_or_else(|| SessionError::Refused("it streams nothing".to_owned()))?;
             let original = Box::new(Original::new(&description, round_trip));
-            Ok((Contract::Original(original), description))
+            (Contract::Original(original), description)
         }
-    }
+    };
+    Ok(Introduced { client, contract, told: Told { place: place.to_string(), description } })
 }
 
 /// The fastest round trip to a monitor of whatever contract.
@@ -137,45 +147,56 @@ async fn next<T>(
 /// The receiving end: one task, which owns everything it changes but the shared store.
 pub(super) struct Receiver {
     shared: Arc<Shared>,
-    sink: mpsc::Sender<Reading>,
+    node: Arc<Node>,
+    sink: mpsc::Sender<Received>,
     contract: Contract,
-    /// The present monitor's sensor id to the one that the run knows, where they differ.
-    ids: HashMap<u32, Option<u32>>,
+    /// The present monitor's sensor ids to those that the run knows.
+    ids: HashMap<u32, u32>,
     stall: Duration,
     heard: Instant,
 }
 
 impl Receiver {
-    /// Asks a monitor what it is. What it says goes to `shared`, too.
-    pub(super) async fn open(
-        mut client: Client,
+    /// Receives a monitor's part of the run.
+    pub(super) fn new(
+        introduced: Introduced,
+        share: Share,
         shared: &Arc<Shared>,
-        sink: mpsc::Sender<Reading>,
-    ) -> Result<(Self, Description), SessionError> {
-        let (contract, description) = introduce(&mut client).await?;
-        shared.know(description.sensors.clone());
-        shared.connected(client);
+        sink: mpsc::Sender<Received>,
+    ) -> Self {
+        let Introduced { client, contract, told } = introduced;
+        let node = Node::new(told.place, &share.host, share.sensors, client);
         let receiver = Self {
             shared: Arc::clone(shared),
+            node: Arc::new(node),
             sink,
             contract,
-            ids: HashMap::new(),
-            stall: STALL.max(description.interval * 5),
+            ids: share.ids,
+            stall: STALL.max(told.description.interval * 5),
             heard: Instant::now(),
         };
         receiver.note_uncertainty();
-        Ok((receiver, description))
+        receiver
+    }
+
+    /// The monitor that it receives from.
+    pub(super) fn node(&self) -> &Arc<Node> {
+        &self.node
     }
 
     /// Receives until it is dropped, or the monitor is gone for good.
     pub(super) async fn run(mut self, mut link: Box<dyn MonitorLink>) {
-        while let Some(mut client) = self.shared.client() {
-            match self.receive(&mut client).await {
-                Ok(()) => tracing::warn!("the energy monitor ended its stream"),
-                Err(reason) => tracing::warn!("the energy monitor's stream broke: {reason}"),
+        let node = Arc::clone(&self.node);
+        let place = &node.place;
+        loop {
+            match self.receive(node.client()).await {
+                Ok(()) => tracing::warn!("the energy monitor at {place} ended its stream"),
+                Err(reason) => {
+                    tracing::warn!("the stream of the energy monitor at {place} broke: {reason}");
+                }
             }
             match self.reconnect(link.as_mut()).await {
-                Ok(client) => self.shared.connected(client),
+                Ok(client) => node.connected(client),
                 Err(error) => {
                     tracing::error!("{error}");
                     return;
@@ -203,15 +224,15 @@ impl Receiver {
     }
 
     async fn try_reconnect(&mut self, link: &mut dyn MonitorLink) -> Result<Client, SessionError> {
-        let mut client = connect(link).await?;
+        let mut client = connect(&link.place().await?).await?;
         match &mut self.contract {
             Contract::Energy1(clock) => {
                 let description = describe(&mut client)
                     .await?
                     .ok_or_else(|| SessionError::OtherApi(original::SOURCE.to_owned()))?;
                 *clock = Clock::align(&mut client, &description).await?;
-                self.ids = renumbering(&self.shared.sensors(), &description.sensors);
-                self.shared.learn(&description.sensors);
+                self.ids = renumbering(&self.node.sensors(), &description.sensors);
+                self.node.learn(&description.sensors);
             }
             Contract::Original(original) => {
                 if let Some(description) = describe(&mut client).await? {
@@ -235,8 +256,8 @@ impl Receiver {
         self.shared.count(|stats| stats.clock_uncertainty = stats.clock_uncertainty.max(now));
     }
 
-    async fn receive(&mut self, client: &mut Client) -> Result<(), SessionError> {
-        let mut stream = subscribe(client).await?;
+    async fn receive(&mut self, mut client: Client) -> Result<(), SessionError> {
+        let mut stream = subscribe(&mut client).await?;
         let mut renewal = tokio::time::interval(RENEWAL);
         renewal.reset();
         let mut dropped = 0;
@@ -244,13 +265,13 @@ impl Receiver {
         loop {
             match next(stream.message(), patience, &mut renewal).await {
                 Next::Silence => return Err(SessionError::Silent(self.stall)),
-                Next::Renewal => self.renew(client).await?,
+                Next::Renewal => self.renew(&mut client).await?,
                 Next::Message(message) => {
                     let arrival = monotonic_now();
                     patience = tokio::time::Instant::now() + self.stall;
                     let Some(wire) = message? else { return Ok(()) };
                     self.heard = Instant::now();
-                    let Some(reading) = self.read(wire, arrival)? else { continue };
+                    let Some(reading) = self.read(wire, arrival) else { continue };
                     let lost = reading.dropped.saturating_sub(dropped);
                     dropped = reading.dropped;
                     self.keep(reading, lost);
@@ -273,39 +294,37 @@ impl Receiver {
         Ok(())
     }
 
-    /// A message as a reading on our clock and under the ids that the run knows.
-    fn read(
-        &mut self,
-        wire: pb::TelemetryReading,
-        arrival: Nanos,
-    ) -> Result<Option<Reading>, SessionError> {
-        let clock = match &mut self.contract {
-            Contract::Energy1(clock) => *clock,
+    /// A message as a reading on our clock and under the ids that the run knows; `None` if it says
+    /// nothing new.
+    fn read(&mut self, wire: pb::TelemetryReading, arrival: Nanos) -> Option<Reading> {
+        let mut reading = match &mut self.contract {
+            Contract::Energy1(clock) => {
+                let mut reading = Reading::from(wire);
+                reading.at = clock.ours(reading.at);
+                reading.sensors.iter_mut().for_each(|read| clock.place(read));
+                reading
+            }
             Contract::Original(original) => {
                 let reading = original.read(&wire, arrival);
                 self.note_uncertainty();
-                return Ok(reading);
+                reading?
             }
         };
-        let mut reading = Reading::from(wire);
-        reading.at = clock.ours(reading.at);
-        let ids = &self.ids;
-        reading.sensors.retain_mut(|read| {
-            match ids.get(&read.sensor) {
-                Some(Some(known)) => read.sensor = *known,
-                // The run doesn't know it.
-                Some(None) => return false,
-                None => {}
+        reading.sensors.retain_mut(|read| match self.ids.get(&read.sensor) {
+            Some(known) => {
+                read.sensor = *known;
+                true
             }
-            clock.place(read);
-            true
+            // The run doesn't know it.
+            None => false,
         });
-        Ok(Some(reading))
+        Some(reading)
     }
 
     fn keep(&self, reading: Reading, lost: u64) {
         // To the sink first: what the timeline shows can always be written down.
-        let unsaved = u64::from(self.sink.try_send(reading.clone()).is_err());
+        let received = Received { host: Arc::clone(&self.node.host), reading: reading.clone() };
+        let unsaved = u64::from(self.sink.try_send(received).is_err());
         self.shared.push(&reading);
         self.shared.count(|stats| {
             stats.readings += 1;

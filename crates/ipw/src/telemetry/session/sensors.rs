@@ -9,18 +9,13 @@ fn is_same(a: &SensorInfo, b: &SensorInfo) -> bool {
     (a.kind, &a.uuid, &a.source) == (b.kind, &b.uuid, &b.source)
 }
 
-/// From a new monitor's ids to those that the run knows, by what a sensor is; `None` for a new one.
-pub(super) fn renumbering(
-    known: &[SensorInfo],
-    present: &[SensorInfo],
-) -> HashMap<u32, Option<u32>> {
-    present
-        .iter()
-        .map(|sensor| {
-            let same = known.iter().find(|old| is_same(old, sensor));
-            (sensor.id, same.map(|old| old.id))
-        })
-        .collect()
+/// From a new monitor's ids to those that the run knows, by what a sensor is; a new one isn't there.
+pub(super) fn renumbering(known: &[SensorInfo], present: &[SensorInfo]) -> HashMap<u32, u32> {
+    let number = |sensor: &SensorInfo| {
+        let same = known.iter().find(|old| is_same(old, sensor))?;
+        Some((sensor.id, same.id))
+    };
+    present.iter().filter_map(number).collect()
 }
 
 /// Takes over what the monitor has found by watching its sensors. What a sensor is and what it can
@@ -67,12 +62,9 @@ mod tests {
 
     #[test]
     fn a_restarted_monitor_that_numbers_differently_is_translated() {
-        let known = [sensor(0, "a"), sensor(1, "b")];
+        let known = [sensor(5, "a"), sensor(6, "b")];
         let present = [sensor(0, "b"), sensor(1, "new"), sensor(2, "a")];
-        let ids = renumbering(&known, &present);
-        assert_eq!(ids[&0], Some(1));
-        assert_eq!(ids[&1], None);
-        assert_eq!(ids[&2], Some(0));
+        assert_eq!(renumbering(&known, &present), HashMap::from([(0, 6), (2, 5)]));
     }
 
     #[test]
