@@ -2,6 +2,7 @@
 mod apple;
 mod attribution;
 mod client;
+mod concurrency;
 mod fake_server;
 mod hwmon;
 mod metrics;
@@ -10,6 +11,7 @@ mod monitor_url;
 mod nvml;
 mod original;
 mod packaging;
+mod precise;
 mod profile;
 mod python;
 mod real_server;

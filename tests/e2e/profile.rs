@@ -330,7 +330,7 @@ fn what_cannot_work_is_one_clear_error_with_its_exit_code() {
     let server = quick(Behaviour::saying("hi"));
     let (url, nothing) = (server.url(), closed_url().unwrap());
     let not_there = format!("{url}/not/here");
-    let cases: [(&[&str], i32, &[&str]); 14] = [
+    let cases: [(&[&str], i32, &[&str]); 17] = [
         (&["--client-base-url", &nothing], 3, &["can't reach", "is the server running"]),
         (&["--model", "nope"], 3, &["nope", "fake:1b"]),
         (&["--client-base-url", &not_there], 3, &["not/here"]),
@@ -342,6 +342,9 @@ fn what_cannot_work_is_one_clear_error_with_its_exit_code() {
         (&["--output-dir", "prompts.jsonl/x"], 1, &["prompts.jsonl"]),
         (&["--monitor", "/nonexistent/monitor"], 1, &["can't run /nonexistent/monitor"]),
         (&["--max-queries", "0"], 2, &["--max-queries"]),
+        (&["--concurrency", "0"], 2, &["--concurrency", "1..=1024"]),
+        (&["--concurrency", "1025"], 2, &["--concurrency", "1..=1024"]),
+        (&["--concurrency", "2", "--precise"], 2, &["--precise needs pauses", "--concurrency 2"]),
         (&["--sources", "estimate"], 2, &["--tdp-watts"]),
         (&["--tdp-watts", "65"], 2, &["--sources estimate"]),
         (&["--sources", "sundial"], 2, &["refuses what was asked", "sundial"]),

@@ -331,6 +331,19 @@ impl FakeServer {
         log.retain(|request| chat::is_chat(&request.target));
         log
     }
+
+    /// The most chat requests that were answered at once, each from its arrival to its last token: no
+    /// longer than it was in flight for the client.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        let chats = self.chats();
+        let is_answered = |chat: &RequestLog, at: Nanos| {
+            chat.received <= at && chat.token_writes.last().is_some_and(|last| *last >= at)
+        };
+        let at_arrival =
+            |new: &RequestLog| chats.iter().filter(|chat| is_answered(chat, new.received)).count();
+        chats.iter().map(at_arrival).max().unwrap_or(0)
+    }
 }
 
 impl Drop for FakeServer {

@@ -188,6 +188,9 @@ pub trait InferenceClient: Send + Sync {
     async fn health(&self) -> Result<(), ClientError>;
     /// Checks that the server has the model, and has it load it.
     async fn prepare(&self) -> Result<ServerInfo, ClientError>;
+    /// Opens connections for so many queries at once, before any of their clocks starts. What fails
+    /// shows in the queries.
+    async fn open_connections(&self, count: usize);
     /// Sends one prompt and takes the answer as it comes.
     async fn stream_chat_completion(&self, prompt: &str) -> Exchange;
 }

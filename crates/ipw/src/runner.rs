@@ -1,5 +1,5 @@
-//! The profiling run: server, hardware, directory, idle, warm-up, queries, tail, final pass. Sends
-//! prompts one at a time and never waits for telemetry between them. Emits events, prints nothing.
+//! The profiling run: server, hardware, directory, idle, warm-up, queries, tail, final pass. Unless it
+//! is asked to be precise, no query waits for telemetry. Emits events, prints nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,10 @@ use crate::results::{ResultsError, RunDirectory, RunStatus, Summary};
 use crate::telemetry::SessionError;
 
 mod begin;
+mod drive;
 mod metering;
+mod needed;
+mod precise;
 mod provenance;
 mod recorder;
 mod resume;
@@ -29,23 +32,13 @@ pub use metering::{Energy, MonitorChoice};
 use begin::Begun;
 use metering::Metering;
 use recorder::{Item, Recorder};
-use send::{Sender, Sent};
+use send::Sender;
 
 /// How long the hardware is watched at rest before the warm-up.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// Queries that may fail one after the other before the run is given up.
-const FAILURES_IN_A_ROW: u32 = 10;
-
 /// Items on their way to the recorder; it only falls behind while the disk stalls.
 const RECORDER_QUEUE: usize = 64;
-
-/// Prompts that warm the server up: none of a dataset's, and each of another length.
-const WARMUP_PROMPTS: [&str; 3] = [
-    "Say hello.",
-    "Name three rivers and the sea that each of them flows into.",
-    "Explain in two sentences why a kettle takes longer to boil when it holds more water.",
-];
 
 /// What to do about a run that is already in the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +66,10 @@ pub struct RunConfig {
     pub seed: Option<u64>,
     /// Prompts to warm up with.
     pub warmup_queries: u32,
+    /// Queries in flight at once, 1 or more.
+    pub concurrency: usize,
+    /// Queries are sent just after an update of the counter, with rest between them. For one in flight.
+    pub precise: bool,
     /// Times a request is sent again when it failed before the first byte.
     pub retries: u32,
     /// Where runs go.
@@ -251,21 +248,23 @@ async fn record(
     stop: &CancellationToken,
 ) -> Result<Recorded, RunError> {
     let begun = begin::begin(config, server, metering, events)?;
-    let mut recorder = Recorder::open(&begun, &config.model, metering)?;
+    let mut recorder = Recorder::open(&begun, config, metering)?;
     let Begun { directory, queries, resumed, .. } = begun;
     if !queries.todo.is_empty() {
         rest(metering, &mut recorder, events, stop).await?;
     }
     let (items, inbox) = tokio::sync::mpsc::channel(RECORDER_QUEUE);
-    let sender = Sender {
+    let sender = Arc::new(Sender {
         client: Arc::clone(&config.client),
         retries: config.retries,
         segment: recorder.segment(),
         items,
-        stop: stop.clone(),
-    };
+        needed: recorder.needed(),
+        stop: stop.child_token(),
+        looked: Default::default(),
+    });
     let recording = tokio::spawn(recorder.run(inbox));
-    let driven = drive(config, &queries, &sender, events).await;
+    let driven = drive::drive(config, &queries, &sender, metering, events).await;
     if let Some(session) = metering.session() {
         // A recorder that is gone has failed, which its own error says.
         let _ = sender.record(Item::Sensors(session.sensors().await)).await;
@@ -320,56 +319,6 @@ async fn rest(
     }
     recorder.set_idle(start, end)?;
     Ok(())
-}
-
-async fn drive(
-    config: &RunConfig,
-    queries: &resume::Plan,
-    sender: &Sender,
-    events: &Events,
-) -> Result<End, RunError> {
-    if queries.todo.is_empty() {
-        return Ok(End::Complete);
-    }
-    if config.warmup_queries > 0 {
-        events(Event::Stage(format!("warming up with {} prompts", config.warmup_queries)));
-    }
-    for index in 0..config.warmup_queries as usize {
-        let prompt = WARMUP_PROMPTS[index % WARMUP_PROMPTS.len()];
-        match sender.warm_up(prompt).await? {
-            Sent::Answered(..) => {}
-            Sent::Interrupted => return Ok(End::Interrupted),
-            Sent::ServerLost(error) => return Err(error.into()),
-        }
-    }
-    events(Event::Queries { total: queries.total, done: queries.total - queries.todo.len() });
-    let mut failures = 0;
-    for index in &queries.todo {
-        let sample = &config.dataset.samples[*index];
-        match sender.query(sample).await? {
-            Sent::Interrupted => return Ok(End::Interrupted),
-            Sent::ServerLost(error) => return Ok(End::ServerLost(error.to_string())),
-            Sent::Answered(exchange) => {
-                let record = recorder::record(sample, &exchange, sender.segment.anchor);
-                let ok = record.status == crate::record::QueryStatus::Ok;
-                failures = if ok { 0 } else { failures + 1 };
-                let last = record.error.clone().unwrap_or_default();
-                events(Event::Query {
-                    ok,
-                    output_tokens: exchange.usage.output,
-                    seconds: exchange.end.since(exchange.start).as_secs_f64(),
-                });
-                let window = crate::derive::window(&exchange);
-                sender.record(Item::Query(Box::new(record), window)).await?;
-                if failures >= FAILURES_IN_A_ROW {
-                    return Ok(End::ServerLost(format!(
-                        "{failures} queries failed one after the other; the last: {last}"
-                    )));
-                }
-            }
-        }
-    }
-    Ok(End::Complete)
 }
 
 /// The final pass over the run: from what is on disk to the records and figures that stay.

@@ -1,4 +1,4 @@
-//! The one connection: kept, tried after a pause, replaced when it has died.
+//! Connections: kept, tried after a pause, replaced when they have died, one for each query in flight.
 
 use std::time::Duration;
 
@@ -70,4 +70,23 @@ async fn after_a_pause_the_connection_is_tried_before_the_clock_starts() {
         assert_eq!(query.connection, tried.connection);
         assert!(exchange.start >= tried.received && query.received >= exchange.start);
     }
+}
+
+#[tokio::test]
+async fn each_query_in_flight_has_a_connection_from_before_its_clock_starts() {
+    let behaviour = Behaviour::default().timed(Duration::from_millis(300), Duration::ZERO);
+    let server = FakeServer::always(Flavour::LlamaCpp, behaviour).unwrap();
+    let client = client("openai", &server.url());
+    client.open_connections(4).await;
+    // They are back in the pool a moment after their answers.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let query = || client.stream_chat_completion("hi");
+    let exchanges: [_; 4] = tokio::join!(query(), query(), query(), query()).into();
+    for exchange in exchanges {
+        assert_eq!(outcome(&exchange), "complete");
+        assert!(!exchange.flags.iter().any(|flag| flag == "connection_opened_in_query"));
+    }
+    let mut used: Vec<usize> = server.chats().iter().map(|chat| chat.connection).collect();
+    used.sort_unstable();
+    assert_eq!((used, server.most_at_once()), (vec![0, 1, 2, 3], 4));
 }

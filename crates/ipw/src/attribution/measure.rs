@@ -23,6 +23,10 @@ pub const CROWDED: &str = "other_processes";
 /// The status of an energy of devices that showed nothing of the query.
 pub const IDLE: &str = "device_did_not_react";
 
+/// The status of an energy that is the query's share of what several took together, until the final pass
+/// has made it.
+pub const SHARED: &str = "shared_until_final";
+
 /// Reasons to throttle that a healthy device doesn't have.
 const FAULTS: [Throttle; 3] =
     [Throttle::THERMAL, Throttle::HARDWARE_SLOWDOWN, Throttle::POWER_BRAKE];
@@ -625,6 +629,35 @@ fn mean(values: &[f64]) -> f64 {
 
 fn max(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+impl Measured {
+    /// The same without what only the final pass can say of a query that shared its devices with others:
+    /// its part of their energy and power. What holds for the devices as a whole stays.
+    #[must_use]
+    pub fn unshared(self) -> Self {
+        let Self { energy, power, phases, .. } = self;
+        // Without a basis there is nothing to share, for the reason that is known.
+        let status = energy.basis.as_ref().map(|_| SHARED.to_owned()).or(energy.status);
+        let has_phases = phases.prefill_duration_ms.is_some();
+        let whole = |pair: PowerPair| PowerPair { per_query_watts: Stats::default(), ..pair };
+        Self {
+            phases: PhaseMetrics {
+                prefill_duration_ms: phases.prefill_duration_ms,
+                decode_duration_ms: phases.decode_duration_ms,
+                basis: if has_phases { status.clone() } else { phases.basis },
+                ..PhaseMetrics::default()
+            },
+            energy: EnergyMetrics { basis: energy.basis, status, ..EnergyMetrics::default() },
+            power: PowerMetrics {
+                gpu: whole(power.gpu),
+                cpu: whole(power.cpu),
+                ane: whole(power.ane),
+                soc: whole(power.soc),
+            },
+            ..self
+        }
+    }
 }
 
 #[cfg(test)]

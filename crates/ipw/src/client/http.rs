@@ -1,12 +1,13 @@
-//! HTTP to one inference server: one connection that is kept open, bounded waits and sizes, arrival
-//! times taken before anything is parsed, failures told apart.
+//! HTTP to one inference server: a connection for each query in flight, kept open, bounded waits and
+//! sizes, arrival times taken before anything is parsed, failures told apart.
 //!
 //! Knows nothing of the two protocols but how they answer errors. Times are monotonic nanoseconds.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use energy_proto::{Nanos, monotonic_now};
+use futures_util::future::join_all;
 use reqwest::header::CONNECTION;
 use reqwest::{Client, Method, Request, Response, Url};
 use serde_json::Value;
@@ -56,8 +57,9 @@ pub(super) struct Http {
     root: String,
     client: Client,
     timeouts: Timeouts,
-    /// When the connection was last seen to be good for a further request.
-    open_at: Mutex<Option<Nanos>>,
+    /// The connections that no request uses, by when each was seen to be good for a further one. The
+    /// pool gives out the latest first, and so is it here.
+    idle: Mutex<Vec<Nanos>>,
 }
 
 impl Http {
@@ -83,7 +85,7 @@ impl Http {
             url: root.clone(),
             reason: root_cause(&error),
         })?;
-        Ok(Self { root, client, timeouts, open_at: Mutex::new(None) })
+        Ok(Self { root, client, timeouts, idle: Mutex::default() })
     }
 
     /// The server's root, without trailing slash.
@@ -102,6 +104,13 @@ impl Http {
         self.ask(Method::POST, path, Some(body), self.timeouts.first_byte).await
     }
 
+    /// Opens so many connections, or sees that they are open. `probe` is as for a query, which tells if
+    /// it fails.
+    pub(super) async fn open_connections(&self, probe: &str, count: usize) {
+        // Each is asked for before one of them can be given back, so none serves two.
+        join_all((0..count).map(|_| self.get(probe))).await;
+    }
+
     async fn ask(
         &self,
         method: Method,
@@ -112,9 +121,13 @@ impl Http {
         let request = self.request(method, path, body)?;
         let deadline = Instant::now() + wait;
         let again = request.try_clone();
+        self.take_any();
         let response = match (self.head(request, deadline, wait).await, again) {
             // The usual case: the server had closed the connection while it was idle.
-            (Err(NoHead::Died(_)), Some(again)) => self.head(again, deadline, wait).await?,
+            (Err(NoHead::Died(_)), Some(again)) => {
+                self.take_any();
+                self.head(again, deadline, wait).await?
+            }
             (result, _) => result?,
         };
         self.whole(response, MAX_METADATA_BYTES, deadline, wait).await
@@ -153,8 +166,11 @@ impl Http {
     ) -> Result<Response, ClientError> {
         let request = self.request(Method::POST, path, Some(body))?;
         let again = request.try_clone();
-        self.connect(probe).await?;
-        self.note_closed(draft);
+        // A server that closes after each answer has the next query open its connection itself, within
+        // its clock.
+        if !self.connect(probe).await? {
+            draft.flag(exchange::OPENED_IN_QUERY);
+        }
         let result = self.start(request, total, draft).await;
         // A connection that the server had closed while idle dies at once. One that dies later took
         // the query's work with it: that is for the runner to decide, and to write down.
@@ -166,14 +182,6 @@ impl Http {
                 Ok(self.start(again, total, draft).await?)
             }
             (result, _) => Ok(result?),
-        }
-    }
-
-    /// A server that closes after each answer has the next query open its connection itself, within
-    /// its clock.
-    fn note_closed(&self, draft: &mut Draft) {
-        if self.open_at().is_none() {
-            draft.flag(exchange::OPENED_IN_QUERY);
         }
     }
 
@@ -191,20 +199,22 @@ impl Http {
         Ok(response)
     }
 
-    /// Sees to it that a connection is open before a query's clock starts. What the server says to
-    /// the probe doesn't matter; if it doesn't answer it, the query will tell why.
-    async fn connect(&self, probe: &str) -> Result<(), ClientError> {
-        let idle = self.open_at().map(|since| monotonic_now().since(since));
-        if idle.is_none_or(|idle| idle > SURELY_OPEN)
-            && let Err(unreachable @ ClientError::Unreachable { .. }) = self.get(probe).await
-        {
-            return Err(unreachable);
+    /// Sees to it that a connection is open before a query's clock starts, and takes it; false if the
+    /// server keeps none open. What the server says to the probe doesn't matter; if it doesn't answer
+    /// it, the query will tell why.
+    async fn connect(&self, probe: &str) -> Result<bool, ClientError> {
+        let mut open = self.take_open();
+        if open.is_none() {
+            if let Err(unreachable @ ClientError::Unreachable { .. }) = self.get(probe).await {
+                return Err(unreachable);
+            }
+            open = self.take_open();
         }
-        let idle = self.open_at().map(|since| monotonic_now().since(since));
-        if let Some(rest) = idle.and_then(|idle| BACK_IN_POOL.checked_sub(idle)) {
+        let Some(since) = open else { return Ok(false) };
+        if let Some(rest) = BACK_IN_POOL.checked_sub(monotonic_now().since(since)) {
             tokio::time::sleep(rest).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn request(
@@ -231,7 +241,6 @@ impl Http {
         wait: Duration,
     ) -> Result<Response, NoHead> {
         let url = request.url().to_string();
-        self.set_open(None);
         match timeout_at(deadline, self.client.execute(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(no_head(url, &error)),
@@ -382,15 +391,25 @@ impl Http {
             .headers()
             .get(CONNECTION)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-        self.set_open((!closes).then(monotonic_now));
+        if !closes {
+            self.idle().push(monotonic_now());
+        }
     }
 
-    fn open_at(&self) -> Option<Nanos> {
-        *self.open_at.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes the connection that the pool will give out next, if it is surely open: since when.
+    fn take_open(&self) -> Option<Nanos> {
+        let mut idle = self.idle();
+        let now = monotonic_now();
+        idle.pop_if(|since| now.since(*since) <= SURELY_OPEN)
     }
 
-    fn set_open(&self, at: Option<Nanos>) {
-        *self.open_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    /// The same in whatever state it is.
+    fn take_any(&self) {
+        self.idle().pop();
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Nanos>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

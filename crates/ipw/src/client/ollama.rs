@@ -182,6 +182,10 @@ impl InferenceClient for Ollama {
         Ok(info)
     }
 
+    async fn open_connections(&self, count: usize) {
+        self.http.open_connections(VERSION, count).await;
+    }
+
     async fn stream_chat_completion(&self, prompt: &str) -> Exchange {
         let mut body = self.body();
         body["messages"] = json!([{"role": "user", "content": prompt}]);

@@ -284,6 +284,10 @@ impl InferenceClient for OpenAi {
         Ok(info)
     }
 
+    async fn open_connections(&self, count: usize) {
+        self.http.open_connections(self.probe(), count).await;
+    }
+
     async fn stream_chat_completion(&self, prompt: &str) -> Exchange {
         self.complete(prompt, None).await
     }

@@ -52,11 +52,15 @@ pub(super) fn begin(
     let (directory, resumed) = hold(config.existing, &path)?;
     events(Event::Directory(path.clone()));
 
-    let fresh = first_summary(config, server, metering, &label, &path);
+    let mut fresh = first_summary(config, server, metering, &label, &path);
     let (mut summary, queries) = match config.existing {
         Existing::Resume { retry_failed } if resumed => {
             let earlier = read_summary(&path)?;
             let queries = resume::plan(config, &fresh, &earlier, &path, retry_failed)?;
+            if let Some(warning) = resume::another_concurrency(&fresh, &earlier) {
+                events(Event::Warning(warning.clone()));
+                fresh.warnings.push(warning);
+            }
             (resume::go_on(earlier, fresh), queries)
         }
         _ => (fresh, Plan::all(&config.dataset)),

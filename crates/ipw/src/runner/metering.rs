@@ -71,10 +71,13 @@ impl Metering {
     /// Starts or finds the monitor, if it can measure what the server takes, and waits for a first
     /// reading of each sensor.
     pub(super) async fn start(config: &RunConfig, events: &Events) -> Result<Self, RunError> {
-        let metering = match unmeasurable(config).await {
+        let mut metering = match unmeasurable(config).await {
             Some((reason, remedy)) => Self::without(reason, remedy),
             None => Self::connect(config, events).await?,
         };
+        if config.precise && metering.meter.basis.is_err() {
+            metering.warnings.push("--precise does nothing: no energy is measured".to_owned());
+        }
         for warning in &metering.warnings {
             events(Event::Warning(warning.clone()));
         }

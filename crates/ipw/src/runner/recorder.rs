@@ -8,10 +8,11 @@ use energy_proto::{ClockAnchor, Nanos, SensorInfo, monotonic_now};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::RunError;
 use super::begin::{Begun, now};
 use super::metering::Metering;
+use super::needed::{Hold, Needed};
 use super::send::SegmentClock;
+use super::{RunConfig, RunError};
 use crate::attribution::energy::NEIGHBOURHOOD;
 use crate::attribution::measure::{Meter, Window};
 use crate::client::{Exchange, Outcome};
@@ -39,7 +40,7 @@ pub(super) enum Item {
     /// A request was sent and ended.
     Request(RequestEntry),
     /// A query has its answer; telemetry is still to come.
-    Query(Box<ProfilingRecord>, Window),
+    Query(Box<ProfilingRecord>, Window, Hold),
     /// What the monitor has found out about its sensors.
     Sensors(Vec<SensorInfo>),
 }
@@ -56,9 +57,13 @@ pub(super) struct Recorder {
     meter: Meter,
     session: Option<std::sync::Arc<TelemetrySession>>,
     readings: Option<mpsc::Receiver<Received>>,
+    /// By their ends: of two, the one that ended first can be made first.
     waiting: VecDeque<Waiting>,
+    needed: Needed,
+    /// Queries share their devices.
+    shared: bool,
     started: Instant,
-    /// End of the last request: none that is still under way began before.
+    /// End of the last request.
     last_end: Nanos,
     duration_before: f64,
     telemetry_before: TelemetrySummary,
@@ -70,15 +75,17 @@ pub(super) struct Recorder {
 struct Waiting {
     record: ProfilingRecord,
     window: Window,
+    _hold: Hold,
 }
 
 impl Recorder {
     /// Opens the files, and writes a first summary.
     pub(super) fn open(
         begun: &Begun,
-        model: &str,
+        config: &RunConfig,
         metering: &mut Metering,
     ) -> Result<Self, RunError> {
+        let model = &config.model;
         let summary = begun.summary.clone();
         let index = summary.segments.len().saturating_sub(1);
         let anchor = summary.segments[index].anchor;
@@ -102,6 +109,8 @@ impl Recorder {
             facts: ModelFacts::of(&summary),
             summary,
             waiting: VecDeque::new(),
+            needed: Needed::default(),
+            shared: config.concurrency > 1,
             last_end: anchor.monotonic,
             started: Instant::now(),
             committed: Instant::now(),
@@ -113,6 +122,11 @@ impl Recorder {
 
     pub(super) fn segment(&self) -> SegmentClock {
         self.segment
+    }
+
+    /// How far back readings are kept in memory.
+    pub(super) fn needed(&self) -> Needed {
+        self.needed.clone()
     }
 
     /// Tells when the hardware was at rest.
@@ -141,11 +155,11 @@ impl Recorder {
             tokio::select! {
                 item = inbox.recv(), if open => match item {
                     Some(Item::Request(entry)) => {
-                        self.last_end = entry.end;
+                        self.last_end = self.last_end.max(entry.end);
                         self.requests.push(&entry)?;
                     }
-                    Some(Item::Query(record, window)) => {
-                        self.waiting.push_back(Waiting { record: *record, window });
+                    Some(Item::Query(record, window, hold)) => {
+                        self.wait_for_readings(Waiting { record: *record, window, _hold: hold });
                     }
                     Some(Item::Sensors(sensors)) => self.learn(sensors),
                     None => open = false,
@@ -188,7 +202,12 @@ impl Recorder {
         }
     }
 
-    /// Makes the rows whose readings have come, in the order of their queries.
+    fn wait_for_readings(&mut self, new: Waiting) {
+        let place = self.waiting.partition_point(|other| other.window.end <= new.window.end);
+        self.waiting.insert(place, new);
+    }
+
+    /// Makes the rows whose readings have come, in the order in which their queries ended.
     fn complete_rows(&mut self) {
         let now = monotonic_now();
         if !self.waiting.is_empty() {
@@ -198,13 +217,16 @@ impl Recorder {
             if !self.is_covered(first.window.end) && now.since(first.window.end) < TAIL {
                 break;
             }
-            let Some(Waiting { mut record, window }) = self.waiting.pop_front() else { break };
+            let Some(Waiting { mut record, window, _hold }) = self.waiting.pop_front() else {
+                break;
+            };
             let measured = match &self.session {
                 Some(session) => {
                     session.with_timeline(|timeline| self.meter.measure(timeline, window))
                 }
                 None => self.meter.measure(&Default::default(), window),
             };
+            let measured = if self.shared { measured.unshared() } else { measured };
             record.metrics.set_measured(measured, &self.facts);
             record.metrics.gpu_info.clone_from(&self.summary.gpu_info);
             record.metrics.system_info.clone_from(&self.summary.system_info);
@@ -255,8 +277,7 @@ impl Recorder {
         telemetry.reconnects = self.telemetry_before.reconnects + stats.reconnects;
         telemetry.dropped = self.telemetry_before.dropped + stats.dropped;
         self.note_clock();
-        let waiting = self.waiting.front().map(|first| first.window.start);
-        let oldest = waiting.map_or(self.last_end, |start| start.min(self.last_end));
+        let oldest = self.needed.since().map_or(self.last_end, |start| start.min(self.last_end));
         session.forget_before(oldest.before(NEIGHBOURHOOD));
     }
 }

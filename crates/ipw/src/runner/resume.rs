@@ -101,6 +101,22 @@ fn same_run(fresh: &Summary, earlier: &Summary, path: &Path) -> Result<(), RunEr
     Ok(())
 }
 
+/// What the user should know if the run goes on with more or fewer queries in flight. That is no reason
+/// to refuse: each energy is the query's share, made from all requests of the run.
+pub(super) fn another_concurrency(fresh: &Summary, earlier: &Summary) -> Option<String> {
+    // A run of before there was a choice had one.
+    let in_flight = |summary: &Summary| {
+        summary.profiler_config.get("concurrency").and_then(Value::as_u64).unwrap_or(1)
+    };
+    let (then, now) = (in_flight(earlier), in_flight(fresh));
+    (then != now).then(|| {
+        format!(
+            "the run was made with --concurrency {then}, now it is {now}: its queries differ in time \
+             and energy by how many were in flight"
+        )
+    })
+}
+
 /// The earlier summary, brought up to what is known now.
 pub(super) fn go_on(earlier: Summary, fresh: Summary) -> Summary {
     let mut warnings = earlier.warnings;

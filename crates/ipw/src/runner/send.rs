@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use energy_proto::{ClockAnchor, Nanos, monotonic_now};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::RunError;
+use super::needed::Needed;
 use super::recorder::Item;
 use crate::client::{ClientError, Exchange, InferenceClient, Outcome};
-use crate::dataset::Sample;
 use crate::results::{RequestEntry, RequestKind, RequestOutcome};
 use crate::telemetry::Backoff;
 
@@ -38,13 +38,17 @@ pub(super) struct SegmentClock {
     pub(super) anchor: ClockAnchor,
 }
 
-/// Sends prompts and tells the recorder.
+/// Sends prompts and tells the recorder. Shared by all that are in flight.
 pub(super) struct Sender {
     pub(super) client: Arc<dyn InferenceClient>,
     pub(super) retries: u32,
     pub(super) segment: SegmentClock,
     pub(super) items: mpsc::Sender<Item>,
+    pub(super) needed: Needed,
+    /// Ends what is in flight: the run was stopped, or the server is lost.
     pub(super) stop: CancellationToken,
+    /// When it was last seen whether a server that couldn't be reached came back, and whether it did.
+    pub(super) looked: Mutex<Option<(Nanos, bool)>>,
 }
 
 impl Sender {
@@ -59,8 +63,8 @@ impl Sender {
         }
     }
 
-    pub(super) async fn query(&self, sample: &Sample) -> Result<Sent, RunError> {
-        self.send(RequestKind::Query, Some(sample.index as i64), &sample.problem).await
+    pub(super) async fn query(&self, query_index: i64, prompt: &str) -> Result<Sent, RunError> {
+        self.send(RequestKind::Query, Some(query_index), prompt).await
     }
 
     /// Hands something to the recorder. It only refuses once it has failed, and then its own error,
@@ -136,8 +140,25 @@ impl Sender {
         Ok(exchange)
     }
 
-    /// Waits for a server that can't be reached; false if it stays away or the run is stopped.
+    /// Waits for a server that can't be reached; false if it stays away or the run is stopped. Of
+    /// several in flight one looks for it, and the others go by what it sees.
     async fn comes_back(&self) -> bool {
+        let missed = monotonic_now();
+        let looked = async {
+            let mut looked = self.looked.lock().await;
+            match *looked {
+                Some((at, came)) if at >= missed => came,
+                _ => {
+                    let came = self.is_healthy_in_time().await;
+                    *looked = Some((monotonic_now(), came));
+                    came
+                }
+            }
+        };
+        self.stop.run_until_cancelled(looked).await.unwrap_or(false)
+    }
+
+    async fn is_healthy_in_time(&self) -> bool {
         let healthy = async {
             for delay in Backoff::new(Duration::from_millis(250), Duration::from_secs(2)) {
                 if self.client.health().await.is_ok() {
@@ -146,10 +167,7 @@ impl Sender {
                 tokio::time::sleep(delay).await;
             }
         };
-        tokio::select! {
-            came = tokio::time::timeout(COMEBACK, healthy) => came.is_ok(),
-            () = self.stop.cancelled() => false,
-        }
+        tokio::time::timeout(COMEBACK, healthy).await.is_ok()
     }
 }
 
@@ -189,5 +207,80 @@ fn interrupted(start: Nanos) -> RequestEntry {
         error: None,
         server_timing: None,
         flags: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::ServerInfo;
+    use async_trait::async_trait;
+    use futures_util::future::join_all;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A server that is back at the second look.
+    #[derive(Default)]
+    struct Restarting {
+        looks: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl InferenceClient for Restarting {
+        fn id(&self) -> &'static str {
+            "restarting"
+        }
+
+        fn base_url(&self) -> &str {
+            "http://127.0.0.1:1"
+        }
+
+        async fn health(&self) -> Result<(), ClientError> {
+            match self.looks.fetch_add(1, Ordering::SeqCst) {
+                0 => Err(ClientError::UnknownClient("not yet".to_owned())),
+                _ => Ok(()),
+            }
+        }
+
+        async fn prepare(&self) -> Result<ServerInfo, ClientError> {
+            unreachable!("nobody prepares it")
+        }
+
+        async fn open_connections(&self, _count: usize) {}
+
+        async fn stream_chat_completion(&self, _prompt: &str) -> Exchange {
+            unreachable!("nobody asks it")
+        }
+    }
+
+    fn sender(client: Arc<Restarting>) -> Sender {
+        Sender {
+            client,
+            retries: 0,
+            segment: SegmentClock { index: 0, anchor: ClockAnchor::now() },
+            items: mpsc::channel(1).0,
+            needed: Needed::default(),
+            stop: CancellationToken::new(),
+            looked: Mutex::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn of_several_that_miss_the_server_one_looks_for_it() {
+        let client = Arc::new(Restarting::default());
+        let sender = sender(Arc::clone(&client));
+        let came = join_all((0..8).map(|_| sender.comes_back())).await;
+        assert_eq!(came, [true; 8]);
+        assert_eq!(client.looks.load(Ordering::SeqCst), 2);
+        assert!(sender.comes_back().await);
+        assert_eq!(client.looks.load(Ordering::SeqCst), 3, "it may have gone again since");
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_stopped_looks_for_no_server() {
+        let client = Arc::new(Restarting::default());
+        let sender = sender(Arc::clone(&client));
+        sender.stop.cancel();
+        assert!(!sender.comes_back().await);
+        assert_eq!(client.looks.load(Ordering::SeqCst), 0);
     }
 }

@@ -280,3 +280,40 @@ fn the_rails_of_an_apple_chip_are_added_and_one_that_is_off_adds_nothing() {
     assert_eq!((energy.basis_joules, energy.soc_per_query_joules), (None, None));
     assert_eq!(energy.status.as_deref(), Some("no_readings: ane 2"));
 }
+
+#[test]
+fn what_was_shared_shows_no_device_as_the_querys_own() {
+    let meter = meter(vec![sensor(0, SensorKind::Gpu, "nvml")]);
+    let whole = meter.measure(&timeline(&[(0, 300)]), window());
+    let unshared = whole.clone().unshared();
+    let expected = EnergyMetrics {
+        basis: Some("gpu".to_owned()),
+        status: Some("shared_until_final".to_owned()),
+        ..EnergyMetrics::default()
+    };
+    assert_eq!(unshared.energy, expected);
+    let expected = PhaseMetrics {
+        prefill_duration_ms: Some(500.0),
+        decode_duration_ms: Some(1_500.0),
+        basis: Some("shared_until_final".to_owned()),
+        ..PhaseMetrics::default()
+    };
+    assert_eq!(unshared.phases, expected);
+    assert_eq!(unshared.power.gpu.per_query_watts, Stats::default());
+    assert!(close(unshared.power.gpu.total_watts.avg, 300.0));
+    assert_eq!(unshared.power.gpu.total_watts, whole.power.gpu.total_watts);
+    assert_eq!(unshared.memory, whole.memory);
+    assert_eq!(unshared.temperature, whole.temperature);
+    assert_eq!(unshared.gpu_utilization, whole.gpu_utilization);
+}
+
+#[test]
+fn where_there_is_nothing_to_share_the_reason_stays() {
+    let meter = Meter { basis: Err("monitor_off".into()), ..meter(Vec::new()) };
+    let unshared = meter.measure(&Timeline::default(), window()).unshared();
+    assert_eq!((unshared.energy.basis, unshared.energy.status), (None, Some("monitor_off".into())));
+    assert_eq!(unshared.phases.basis.as_deref(), Some("monitor_off"));
+    let silent = Window { first_token: None, ..window() };
+    let unshared = meter.measure(&Timeline::default(), silent).unshared();
+    assert_eq!(unshared.phases.basis.as_deref(), Some("no_first_token"));
+}
