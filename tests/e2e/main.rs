@@ -4,6 +4,7 @@ mod attribution;
 mod client;
 mod fake_server;
 mod hwmon;
+mod live;
 mod metrics;
 mod monitor;
 mod monitor_url;
