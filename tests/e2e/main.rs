@@ -5,6 +5,7 @@ mod client;
 mod concurrency;
 mod fake_server;
 mod hwmon;
+mod live;
 mod metrics;
 mod monitor;
 mod monitor_url;

@@ -74,7 +74,7 @@ async fn energy_between_two_scrapes_is_the_true_energy_of_each_gpu() {
     let gpus: Vec<_> = (0..2)
         .map(|number| Gpu {
             uuid: format!("GPU-fake{number}"),
-            power,
+            power: power.clone(),
             refresh_ms: 20,
             base_millijoules: 1_000_000 * (number + 1),
             ..Gpu::default()

@@ -21,10 +21,12 @@ mod connection;
 mod flavour;
 mod llama_cpp;
 mod ollama;
+mod power;
 mod vllm;
 mod wire;
 
 pub use flavour::Flavour;
+pub use power::{Load, Power};
 
 /// What a chat request asks.
 #[derive(Debug, Clone)]
@@ -58,6 +60,8 @@ pub struct Behaviour {
     pub tokens_per_write: usize,
     /// How many pings precede the first token.
     pub pings: usize,
+    /// What it makes a fake GPU take.
+    pub power: Option<Power>,
     /// What goes wrong.
     pub fault: Option<Fault>,
 }
@@ -82,6 +86,7 @@ impl Behaviour {
             stream_options: StreamOptions::Continuous,
             tokens_per_write: 1,
             pings: 0,
+            power: None,
             fault: None,
         }
     }

@@ -6,6 +6,7 @@ pub mod fake_powermetrics;
 pub mod fake_server;
 pub mod http;
 pub mod hwmon_tree;
+pub mod live;
 pub mod llama_server;
 pub mod monitor;
 pub mod openmetrics;

@@ -16,11 +16,13 @@ use ipw::attribution::solved::Solved;
 
 /// Time step of a trace.
 const STEP: f64 = 1e-3;
-const IDLE_WATTS: f64 = 90.0;
-const PREFILL_WATTS: (f64, f64) = (300.0, 500.0);
-const DECODE_WATTS: (f64, f64) = (150.0, 400.0);
+pub(crate) const IDLE_WATTS: f64 = 90.0;
+pub(crate) const PREFILL_WATTS: (f64, f64) = (300.0, 500.0);
+pub(crate) const DECODE_WATTS: (f64, f64) = (150.0, 400.0);
+/// The part of a query that is prefill.
+pub(crate) const PREFILL_SHARE: f64 = 0.15;
 /// Up or down from the start of a decode to its end, about its mean.
-const SLOPE: f64 = 0.15;
+pub(crate) const SLOPE: f64 = 0.15;
 /// Standard deviation of each step's power.
 const NOISE: f64 = 0.05;
 
@@ -77,7 +79,7 @@ impl Trace {
         let (mut queries, mut time) = (Vec::new(), next(2.0, rng));
         for _ in 0..count {
             let start = on_grid(time);
-            let prefill = on_grid((0.15 * length).min(0.2)).max(STEP);
+            let prefill = on_grid((PREFILL_SHARE * length).min(0.2)).max(STEP);
             queries.push(Query { start, first_token: start + prefill, end: start + length });
             time = next(start + length, rng);
         }
@@ -107,7 +109,7 @@ impl Trace {
         }
         let query = |_| {
             let start = between((1.0, seconds - length - 2.0), rng);
-            Query { start, first_token: start + 0.15 * length, end: start + length }
+            Query { start, first_token: start + PREFILL_SHARE * length, end: start + length }
         };
         let queries = (0..count).map(query).collect();
         Self { queries, energy: summed(&power, rng) }
@@ -308,7 +310,7 @@ fn summed(power: &[f64], rng: &mut Rng) -> Vec<f64> {
     energy
 }
 
-fn between((low, high): (f64, f64), rng: &mut Rng) -> f64 {
+pub(crate) fn between((low, high): (f64, f64), rng: &mut Rng) -> f64 {
     low + (high - low) * rng.f64()
 }
 

@@ -3,7 +3,8 @@
 //!
 //! The shared library is configured by the environment variable `FAKE_NVML`: a [`Model`] as JSON, or
 //! `@path` of a file that holds it. The Rust library is the same model, so that a test can compute
-//! the true energy of any stretch of time and compare it with what a monitor measured.
+//! the true energy of any stretch of time and compare it with what a monitor measured. Power may also
+//! follow a load that another process writes down as it happens (a [`LoadWriter`]).
 //!
 //! **Faithful to**: names, types and return codes of the functions it exports; the energy counter as
 //! a staircase in whole millijoules that moves only at a refresh instant, jittered and published late
@@ -24,10 +25,12 @@
 
 mod fault;
 mod ffi;
+mod load;
 mod model;
 mod shape;
 
 pub use fault::{Failure, Fault, Metric, OverPoll, OverPolled};
+pub use load::LoadWriter;
 pub use model::{Clocks, Gpu, Memory, Model, ModelError, Utilization};
 pub use shape::PowerShape;
 

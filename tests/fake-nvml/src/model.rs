@@ -1,6 +1,6 @@
 //! The model: what each fake GPU does as a function of time.
 //!
-//! Pure: it reads no clock and no environment. Power in watts, energy in millijoules (as NVML counts)
+//! It reads no clock, no environment and, but for a load's, no file. Power in watts, energy in millijoules (as NVML counts)
 //! or [`Joules`], times in nanoseconds of the monotonic clock.
 
 use std::time::Duration;
@@ -416,6 +416,7 @@ mod tests {
         model.gpus.push(Gpu::like_an_h100());
         model.gpus[0].power =
             PowerShape::Square { low: 90.0, high: 500.0, period_ms: 700, duty: 0.3 };
+        model.gpus[1].power = PowerShape::Load { path: "/tmp/load".into() };
         model.gpus[0].faults.push(Fault::Lost { from: ms(5) });
         assert_eq!(Model::parse(&model.to_json()).unwrap(), model);
         assert!(matches!(Model::parse(r#"{"gpu":[]}"#), Err(ModelError::Malformed(_))));

@@ -1,12 +1,15 @@
 //! Power as a function of time, with its exact integral.
 
 use std::f64::consts::TAU;
+use std::path::{Path, PathBuf};
 
 use energy_proto::{Joules, Nanos};
 use serde::{Deserialize, Serialize};
 
+use crate::load::{Step, step_at};
+
 /// True power as a function of the monotonic time `t`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "shape")]
 pub enum PowerShape {
     /// Always the same.
@@ -34,10 +37,18 @@ pub enum PowerShape {
         /// Length of a period.
         period_ms: u64,
     },
+    /// What a [`LoadWriter`](crate::LoadWriter) writes meanwhile: known up to the present only.
+    Load {
+        /// Its file.
+        path: PathBuf,
+    },
 }
 
 impl PowerShape {
     /// True power at an instant, in watts.
+    ///
+    /// # Panics
+    /// If the file of a load can't be read.
     #[must_use]
     pub fn watts_at(&self, at: Nanos) -> f64 {
         match *self {
@@ -52,10 +63,14 @@ impl PowerShape {
             Self::Sine { mean, amplitude, period_ms } => {
                 mean + amplitude * (TAU * phase_of(at, period_ms)).sin()
             }
+            Self::Load { ref path } => step(path, at).map_or(0.0, |step| step.watts),
         }
     }
 
     /// The exact integral of power from one instant to another.
+    ///
+    /// # Panics
+    /// If the file of a load can't be read.
     #[must_use]
     pub fn energy(&self, from: Nanos, to: Nanos) -> Joules {
         Joules(self.joules_until(to) - self.joules_until(from))
@@ -80,8 +95,13 @@ impl PowerShape {
                 mean * seconds(at.0)
                     + amplitude * period / TAU * (1.0 - (TAU * phase_of(at, period_ms)).cos())
             }
+            Self::Load { ref path } => step(path, at).map_or(0.0, |step| step.joules_until(at)),
         }
     }
+}
+
+fn step(path: &Path, at: Nanos) -> Option<Step> {
+    step_at(path, at).unwrap_or_else(|error| panic!("the load {}: {error}", path.display()))
 }
 
 /// How far `at` is within its period, 0 to 1.

@@ -55,6 +55,7 @@ pub(super) fn answer(exchange: &mut Exchange<'_>, body: Value) -> io::Result<The
         Ok(plan) => plan,
         Err(refusal) => return exchange.refuse(&refusal),
     };
+    exchange.work(plan.behaviour.power.clone());
     // Ollama streams unless told not to, the others only if told to.
     if request.body.get("stream").and_then(Value::as_bool).unwrap_or(native) {
         stream(exchange, &plan)
@@ -236,7 +237,7 @@ fn tokens(exchange: &mut Exchange<'_>, plan: &Plan) -> io::Result<Option<Then>> 
             )
         });
         let text: String = texts.collect();
-        exchange.note_token();
+        exchange.note_token(before, plan.tokens.len());
         write_chunk(exchange.stream, text.as_bytes())?;
     }
     strike(exchange, plan, plan.tokens.len())

@@ -13,6 +13,7 @@ use socket2::SockRef;
 
 use super::chat;
 use super::flavour::{Dialect, Refusal, status_line};
+use super::power::{Power, Working};
 use super::wire::{Request, read_request};
 use super::{Fault, Front, RequestLog, Shared};
 
@@ -35,6 +36,7 @@ pub(super) struct Exchange<'a> {
     pub(super) request: &'a Request,
     pub(super) received: Instant,
     entry: usize,
+    working: Option<Working>,
 }
 
 /// Serves a connection to its end.
@@ -55,7 +57,8 @@ fn requests(stream: &mut TcpStream, number: usize, shared: &Shared) -> io::Resul
     while let Some(request) = read_request(stream, &mut buffered)? {
         let received = Instant::now();
         let entry = note(shared, number, &request, monotonic_now());
-        let mut exchange = Exchange { stream, shared, request: &request, received, entry };
+        let mut exchange =
+            Exchange { stream, shared, request: &request, received, entry, working: None };
         let then = exchange.answer()?;
         exchange.note_end();
         if then != Then::Keep {
@@ -194,13 +197,22 @@ impl Exchange<'_> {
         }
     }
 
-    /// Notes that a token is about to be written.
-    pub(super) fn note_token(&self) {
+    /// Begins to work on the prompt, if that takes any power.
+    pub(super) fn work(&mut self, power: Option<Power>) {
+        self.working = power.map(Working::begin);
+    }
+
+    /// Notes that this token of so many is about to be written.
+    pub(super) fn note_token(&self, number: usize, of: usize) {
+        if let Some(working) = &self.working {
+            working.token(number, of);
+        }
         let now = monotonic_now();
         self.shared.log()[self.entry].token_writes.push(now);
     }
 
-    fn note_end(&self) {
+    fn note_end(&mut self) {
+        self.working = None;
         self.shared.log()[self.entry].ended = Some(monotonic_now());
     }
 

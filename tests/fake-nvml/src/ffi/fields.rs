@@ -92,8 +92,8 @@ fn gpu_milliwatts(device: Device) -> Result<c_uint, Return> {
 }
 
 fn module_milliwatts(device: Device) -> Result<c_uint, Return> {
-    let power = gpu(device)?.module_power.ok_or(NOT_SUPPORTED)?;
-    let shown = move |gpu: &Gpu, at| gpu.instant_milliwatts(&power, at);
+    let power = gpu(device)?.module_power.as_ref().ok_or(NOT_SUPPORTED)?;
+    let shown = |gpu: &Gpu, at| gpu.instant_milliwatts(power, at);
     power_milliwatts(device, Metric::ModulePower, shown)
 }
 

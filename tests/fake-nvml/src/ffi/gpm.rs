@@ -96,7 +96,7 @@ pub unsafe extern "C" fn nvmlGpmSampleFree(sample: *mut Sample) -> Return {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlGpmSampleGet(device: Device, sample: *mut Sample) -> Return {
     let taken = answering(device, Metric::Tensor).and_then(|gpu| {
-        gpu.tensor_pct.map(|_| Sample { device, at: monotonic_now() }).ok_or(NOT_SUPPORTED)
+        gpu.tensor_pct.as_ref().map(|_| Sample { device, at: monotonic_now() }).ok_or(NOT_SUPPORTED)
     });
     // SAFETY: NVML's contract for this function is the same.
     unsafe { give(sample, taken) }
@@ -140,7 +140,7 @@ fn tensor_pct(first: &Sample, second: &Sample) -> Result<f64, Return> {
     if first.device != second.device || time.is_zero() {
         return Err(INVALID_ARGUMENT);
     }
-    let busy = gpu(first.device)?.tensor_pct.ok_or(NOT_SUPPORTED)?;
+    let busy = gpu(first.device)?.tensor_pct.as_ref().ok_or(NOT_SUPPORTED)?;
     let mean = (busy.energy(first.at, second.at) / time).0;
     // Any figure would do, since it isn't valid; this one is never true.
     Ok(if time < LEAST_TIME { -mean } else { mean })

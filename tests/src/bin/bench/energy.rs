@@ -54,7 +54,7 @@ fn round(number: usize, prompts: &[String]) -> Result<Vec<Judged>> {
     let gpu = Gpu {
         refresh_ms: 100,
         phase_ms: number as u64 * STRIDE_MS % 100,
-        power: SHAPES[number % SHAPES.len()],
+        power: SHAPES[number % SHAPES.len()].clone(),
         ..Gpu::default()
     };
     let setup = Setup::new(Flavour::Vllm);
@@ -126,11 +126,11 @@ fn sizes(errors: &[f64]) -> Vec<f64> {
     sizes
 }
 
-fn mean_size(errors: &[f64]) -> Option<f64> {
+pub(crate) fn mean_size(errors: &[f64]) -> Option<f64> {
     mean(&sizes(errors))
 }
 
-fn p95_of_size(errors: &[f64]) -> Option<f64> {
+pub(crate) fn p95_of_size(errors: &[f64]) -> Option<f64> {
     quantile(&sizes(errors), 0.95)
 }
 

@@ -88,6 +88,11 @@ impl Finding {
         Self { figure: figure.to_owned(), target, measured, verdict, others_pct: None }
     }
 
+    /// A figure whose measuring failed.
+    pub(crate) fn failed(figure: &str) -> Self {
+        Self::stated(figure, "measured".to_owned(), "failed".to_owned(), Verdict::Fail)
+    }
+
     /// The same with the share of all cores that other programs took meanwhile, in percent.
     pub(crate) fn beside_others(self, pct: f64) -> Self {
         Self { others_pct: Some(pct), ..self }

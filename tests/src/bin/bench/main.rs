@@ -12,6 +12,7 @@ mod disturbance;
 mod energy;
 mod finding;
 mod first_token;
+mod live;
 mod machine;
 mod monitor;
 mod profile;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
-use finding::{Finding, Verdict};
+use finding::Finding;
 
 #[derive(Parser)]
 #[command(about = "Measures the figures of docs/benchmarks.md")]
@@ -46,6 +47,7 @@ enum Figure {
     Attribution,
     Monitor,
     Energy,
+    Live,
     FirstToken,
     Commit,
     Disturbance,
@@ -90,12 +92,7 @@ fn main() -> Result<ExitCode> {
         // What the others came to is kept.
         let found = measure(*figure, effort, &args).unwrap_or_else(|error| {
             report::progress(&format!("{error:#}"));
-            vec![Finding::stated(
-                &format!("{figure:?}"),
-                "measured".to_owned(),
-                "failed".to_owned(),
-                Verdict::Fail,
-            )]
+            vec![Finding::failed(&format!("{figure:?}"))]
         });
         let others = watch.others_pct()?;
         findings.extend(found.into_iter().map(|finding| finding.beside_others(others)));
@@ -110,6 +107,7 @@ fn measure(figure: Figure, effort: Effort, args: &Args) -> Result<Vec<Finding>> 
         Figure::Attribution => attribution::measure(effort),
         Figure::Monitor => monitor::measure(effort),
         Figure::Energy => energy::measure(effort),
+        Figure::Live => Ok(live::measure(effort)),
         Figure::FirstToken => first_token::measure(effort),
         Figure::Commit => commit::measure(effort),
         Figure::Disturbance => disturbance::measure(effort, args.server_url.as_deref()),

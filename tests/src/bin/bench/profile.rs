@@ -1,5 +1,6 @@
 //! A run of the real `ipw profile`, with its own monitor, and what it left behind.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -92,8 +93,10 @@ fn directory(command: &mut Command) -> Result<PathBuf> {
 
 fn queries(directory: &Path, expected: usize) -> Result<Vec<Query>> {
     let mut requests = read_requests(directory)?;
-    requests.retain(|request| request.kind == RequestKind::Query);
-    requests.sort_by_key(|request| request.query_index);
+    requests.retain(|request| matches!(request.kind, RequestKind::Query | RequestKind::Retry));
+    // The last attempt of each is the one that its row is of.
+    let last = requests.into_iter().map(|request| (request.query_index, request));
+    let requests: BTreeMap<_, _> = last.collect();
     let rows = read_rows(directory)?.collect::<Result<Vec<_>, _>>()?;
     ensure!(
         requests.len() == expected && rows.len() == expected,
@@ -101,7 +104,7 @@ fn queries(directory: &Path, expected: usize) -> Result<Vec<Query>> {
         requests.len(),
         rows.len()
     );
-    requests.into_iter().zip(rows).map(|(request, row)| Query::of(request, row)).collect()
+    requests.into_values().zip(rows).map(|(request, row)| Query::of(request, row)).collect()
 }
 
 impl Query {
