@@ -20,18 +20,22 @@ struct Change {
     prefilling: u32,
     /// Requests that have one.
     decoding: u32,
+    /// Requests that never get one: refused, or failed on the way.
+    failing: u32,
 }
 
 impl Change {
     fn active(self) -> u32 {
-        self.prefilling + self.decoding
+        self.prefilling + self.decoding + self.failing
     }
 
-    /// Stretches of a kind take about the same power: none at work, or of each doubling of their number,
-    /// with a prompt among the work or without.
+    /// Stretches of a kind take about the same power: none at work, only requests that fail, or of each
+    /// doubling of the others' number, with a prompt among the work or without.
     fn kind(self) -> usize {
         let without_prompt = usize::from(self.prefilling == 0);
-        self.active().checked_ilog2().map_or(0, |log| 1 + 2 * log as usize + without_prompt)
+        let working = (self.prefilling + self.decoding).checked_ilog2();
+        let idle = usize::from(self.failing > 0);
+        working.map_or(idle, |log| 2 + 2 * log as usize + without_prompt)
     }
 }
 
@@ -66,25 +70,30 @@ const LEAST: f64 = 0.2e-3;
 const MOST: f64 = 16.0;
 
 impl Load {
-    /// The load of requests, in any order. One that has no length is none.
+    /// The load of requests, in any order. One that has no length is none; one without a first token
+    /// failed.
     pub fn of(requests: impl IntoIterator<Item = Window>) -> Self {
-        let mut steps: Vec<(Nanos, i64, i64)> = Vec::new();
+        let mut steps: Vec<(Nanos, [i64; 3])> = Vec::new();
         for Window { start, first_token, end } in requests {
             if end <= start {
                 continue;
             }
-            let first_token = first_token.map_or(end, |at| at.clamp(start, end));
-            steps.extend([(start, 1, 0), (first_token, -1, 1), (end, 0, -1)]);
+            match first_token.map(|at| at.clamp(start, end)) {
+                Some(at) => {
+                    steps.extend([(start, [1, 0, 0]), (at, [-1, 1, 0]), (end, [0, -1, 0])]);
+                }
+                None => steps.extend([(start, [0, 0, 1]), (end, [0, 0, -1])]),
+            }
         }
         steps.sort_unstable_by_key(|step| step.0);
-        let (mut changes, mut prefilling, mut decoding) = (Vec::<Change>::new(), 0_i64, 0_i64);
-        for (at, prefill, decode) in steps {
-            (prefilling, decoding) = (prefilling + prefill, decoding + decode);
+        let (mut changes, mut counts) = (Vec::<Change>::new(), [0_i64; 3]);
+        for (at, step) in steps {
+            counts.iter_mut().zip(step).for_each(|(count, step)| *count += step);
             if changes.last().is_some_and(|last| last.at == at) {
                 changes.pop();
             }
-            let count = |count: i64| u32::try_from(count).unwrap_or(0);
-            changes.push(Change { at, prefilling: count(prefilling), decoding: count(decoding) });
+            let [prefilling, decoding, failing] = counts.map(|n| u32::try_from(n).unwrap_or(0));
+            changes.push(Change { at, prefilling, decoding, failing });
         }
         Self { changes }
     }
@@ -92,7 +101,7 @@ impl Load {
     /// What is under way at an instant, and the changes after it.
     fn since(&self, at: Nanos) -> (Change, &[Change]) {
         let next = self.changes.partition_point(|change| change.at <= at);
-        let none = Change { at, prefilling: 0, decoding: 0 };
+        let none = Change { at, prefilling: 0, decoding: 0, failing: 0 };
         (next.checked_sub(1).map_or(none, |last| self.changes[last]), &self.changes[next..])
     }
 
@@ -170,13 +179,16 @@ mod tests {
     #[test]
     fn stretches_tell_idle_prefill_and_decode_apart_and_follow_each_other() {
         const MS: u64 = 1_000_000;
-        let load =
-            Load::of([window(10 * MS, Some(20 * MS), 40 * MS), window(30 * MS, None, 50 * MS)]);
+        let load = Load::of([
+            window(10 * MS, Some(20 * MS), 40 * MS),
+            window(30 * MS, Some(45 * MS), 50 * MS),
+            window(54 * MS, None, 57 * MS),
+        ]);
         let stretches = load.stretches(Nanos(0), Nanos(0), Nanos(60 * MS), 4);
         let kinds: Vec<usize> = stretches.iter().map(|stretch| stretch.kind).collect();
-        assert_eq!(kinds, [0, 1, 2, 3, 1, 0]);
+        assert_eq!(kinds, [0, 2, 3, 4, 2, 3, 0, 1, 0]);
         assert!(stretches.windows(2).all(|pair| pair[0].to == pair[1].from));
-        assert_eq!((stretches[0].from, stretches[5].to), (0.0, 0.06));
+        assert_eq!((stretches[0].from, stretches[8].to), (0.0, 0.06));
     }
 
     #[test]

@@ -110,25 +110,6 @@ impl Meter {
         Self { sensors, counted, basis, sampling, idle: None, load, solved }
     }
 
-    /// Knows the load of all requests, and what it makes of the counters' whole run.
-    #[must_use]
-    pub fn with_load(self, timeline: &Timeline, load: Load) -> Self {
-        let interval = self.sampling.interval;
-        let solve =
-            |sensor: &SensorInfo| Solved::of(sensor, timeline.sensor(sensor.id), &load, interval);
-        let measuring = self.sensors.iter().filter(|sensor| sensor.measures_energy());
-        // Sensors have nothing to do with each other, and of GPUs there may be many.
-        let solved = std::thread::scope(|scope| {
-            let started: Vec<_> =
-                measuring.map(|sensor| (sensor.id, scope.spawn(move || solve(sensor)))).collect();
-            let solved = |thread: std::thread::ScopedJoinHandle<'_, Solved>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            started.into_iter().map(|(id, thread)| (id, solved(thread))).collect()
-        });
-        Self { load, solved, ..self }
-    }
-
     /// How the energies of the basis were estimated between a counter's updates: `fit`, `line`, or `mixed`
     /// where that differs between its members or parts of the run.
     #[must_use]

@@ -1,14 +1,18 @@
 //! A run's readings in blocks of time, each with the requests that end in it, so that the final pass
 //! over a run of a day takes no more memory than one over some minutes.
 
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
-use energy_proto::Nanos;
+use energy_proto::{Nanos, SensorInfo};
 
 use crate::attribution::energy::NEIGHBOURHOOD;
 use crate::attribution::load::Load;
 use crate::attribution::measure::{Meter, Window};
+use crate::attribution::solved::Solved;
 use crate::results::{RequestEntry, ResultsError, read_telemetry};
 use crate::telemetry::Timeline;
 
@@ -80,7 +84,11 @@ pub(super) fn each(
                     timeline.push_read(row.reading);
                 }
             }
-            let mut meter = part.meter.clone().with_load(&timeline, load.clone());
+            let mut meter = Meter {
+                solved: solve(&part.meter, &timeline, &load),
+                load: load.clone(),
+                ..part.meter.clone()
+            };
             idle = idle.or_else(|| meter.idle_power(&timeline, part.idle?));
             meter.idle = idle;
             let Plan { from, to, requests, .. } = plan;
@@ -91,6 +99,23 @@ pub(super) fn each(
     }
     // What nothing asks for may be damaged, too, and has to be said.
     rows.try_for_each(|row| row.map(drop))
+}
+
+/// The counters' energy, each solved on its own: of GPUs there may be many, and of cores.
+fn solve(meter: &Meter, timeline: &Timeline, load: &Load) -> BTreeMap<u32, Solved> {
+    let interval = meter.sampling.interval;
+    let measuring = meter.sensors.iter().filter(|sensor| sensor.measures_energy());
+    thread::scope(|scope| {
+        let start = |sensor: &'_ SensorInfo| {
+            let (id, sensor, reads) = (sensor.id, sensor.clone(), timeline.sensor(sensor.id));
+            (id, scope.spawn(move || Solved::of(&sensor, reads, load, interval)))
+        };
+        let started: Vec<_> = measuring.map(start).collect();
+        let solved = |thread: ScopedJoinHandle<'_, Solved>| {
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        };
+        started.into_iter().map(|(id, thread)| (id, solved(thread))).collect()
+    })
 }
 
 /// From the start of the idle baseline, or the first request, to the end of the last one.
@@ -131,7 +156,7 @@ mod tests {
     use crate::attribution::basis::{Basis, BasisKind};
     use crate::attribution::energy::Sampling;
     use crate::results::{RequestKind, RequestOutcome, TelemetryWriter};
-    use energy_proto::{Reading, SensorInfo, SensorKind, SensorReading, Status, Watts};
+    use energy_proto::{Reading, SensorKind, SensorReading, Status, Watts};
     use std::collections::BTreeSet;
 
     const SECOND: u64 = 1_000_000_000;
