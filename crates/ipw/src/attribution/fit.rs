@@ -43,7 +43,7 @@ pub struct Found {
 const ROUNDS: usize = 12;
 /// Of more points than these, the parameters are learnt from the middle: more would cost time and change
 /// little.
-const LEARNING: usize = 4096;
+const LEARNING: usize = 2048;
 /// A stretch that is shorter than this share of the counter's step is one piece: how its power changes
 /// meanwhile doesn't matter.
 const SHORT: f64 = 0.25;
@@ -515,8 +515,10 @@ impl Model {
         let mut rise = vec![vec![0.0; self.zeros.len()]; count];
         for (kind, rise) in rise.iter_mut().enumerate() {
             let weight = self.kinds[kind].weight();
-            begins(kind).for_each(|piece| rise[piece.unknown] = weight);
-            factors.solve(rise);
+            if begins(kind).next().is_some() {
+                begins(kind).for_each(|piece| rise[piece.unknown] = weight);
+                factors.solve(rise);
+            }
         }
         let mut precision = Envelope::new(vec![0; count]);
         for a in 0..count {
