@@ -214,3 +214,49 @@ fn more_connections_than_a_process_may_have_are_refused() {
     assert!(ended.stderr.contains("may have 400"), "{}", ended.stderr);
     assert!(ended.stderr.contains("ulimit -n"), "{}", ended.stderr);
 }
+
+/// Seconds in which at least one of the requests was under way.
+fn busy_seconds(queries: &[&RequestEntry]) -> f64 {
+    let (mut busy, mut until) = (0.0, queries[0].start);
+    for query in queries {
+        busy += query.end.since(query.start.max(until)).as_secs_f64();
+        until = until.max(query.end);
+    }
+    busy
+}
+
+#[test]
+fn final_rows_have_their_shares_of_the_device_and_these_add_up() {
+    let power = PowerShape::Constant { watts: 300.0 };
+    let gpu = Gpu { power, compute_processes: vec![4_711], ..Gpu::default() };
+    let place = Place::new(&Hardware::Gpus(&Model { gpus: vec![gpu], ..Model::default() }));
+    let server = FakeServer::start(Setup::new(Flavour::LlamaCpp), |_| {
+        answer().timed(Duration::from_millis(300), Duration::from_millis(100))
+    })
+    .unwrap();
+    let ended = run(&mut place.profile("openai", &server.url(), 12, &["--concurrency", "3"]));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+
+    let recorded = Recorded::read(&place.run());
+    let mut attributed = 0.0;
+    for record in &recorded.records {
+        let energy = &record.metrics.energy_metrics;
+        let (share, whole) = (energy.basis_joules.unwrap(), energy.total_joules.unwrap());
+        assert_eq!(energy.per_query_joules, energy.basis_joules);
+        assert!(share < 0.6 * whole, "three at once: {share} of {whole} J");
+        let power = &record.metrics.power_metrics.gpu;
+        assert!(power.per_query_watts.avg.unwrap() < 0.6 * power.total_watts.avg.unwrap());
+        attributed += share;
+    }
+    let busy = 300.0 * busy_seconds(&queries(&recorded));
+    assert!((attributed - busy).abs() < 0.01 * busy, "{attributed} J of {busy} J");
+
+    let energy = &recorded.summary.energy;
+    let conservation = energy.conservation.unwrap();
+    assert!((conservation.attributed - attributed).abs() < 1e-9 * attributed);
+    assert!(conservation.unattributed > -0.01 * attributed, "{conservation:?}");
+    let steady = energy.steady_state.unwrap();
+    let watts = steady.energy_joules / steady.seconds;
+    assert!((watts - 300.0).abs() < 6.0 && steady.output_tokens > 0.0, "{steady:?}");
+    assert!(ended.stdout.contains("Steady    "), "{}", ended.stdout);
+}

@@ -34,8 +34,8 @@ pub(super) fn results(finished: &Finished, directory: &Path) -> String {
         text.push_str(&headline(&accuracy.summary, mark));
     }
     let _ = writeln!(text, "{}", energy(summary));
-    if let Some(cost) = cost(summary) {
-        let _ = writeln!(text, "{cost}{mark}");
+    for line in [steady(summary), cost(summary)].into_iter().flatten() {
+        let _ = writeln!(text, "{line}{mark}");
     }
     let _ = write!(text, "Results   {}", directory.display());
     let scored = finished.accuracy.iter().flat_map(|accuracy| &accuracy.warnings);
@@ -194,7 +194,10 @@ fn energy(summary: &Summary) -> String {
         let remedy = energy.remedy.as_ref().map(|text| format!("; {text}")).unwrap_or_default();
         return format!("Energy    not measured ({}){remedy}", energy.status);
     };
-    let method = energy.method.as_deref().unwrap_or("none");
+    let method = match (energy.method.as_deref(), energy.estimator.as_deref()) {
+        (Some("counter"), Some(estimator)) => format!("counter ({estimator})"),
+        (method, _) => method.unwrap_or("none").to_owned(),
+    };
     let mark = mark(summary).map(|mark| format!("{mark}, not measured; ")).unwrap_or_default();
     let idle =
         energy.idle_watts.map(|idle| format!(", idle {} W", significant(idle))).unwrap_or_default();
@@ -202,6 +205,17 @@ fn energy(summary: &Summary) -> String {
         "Energy    {mark}basis {basis}, method {method}{idle}, of {} of {} queries",
         summary.totals.energy_queries, summary.queries.ok
     )
+}
+
+/// The steady state of a run with several queries at once.
+fn steady(summary: &Summary) -> Option<String> {
+    let steady = summary.energy.steady_state?;
+    Some(format!(
+        "Steady    {} J per output token, {} tokens/s, over {} s with all of them in flight",
+        significant(steady.joules_per_output_token?),
+        significant(steady.output_tokens_per_second?),
+        significant(steady.seconds)
+    ))
 }
 
 /// What the energy of all queries cost, if anything was said of what energy costs.
