@@ -19,6 +19,9 @@ use crate::telemetry::Timeline;
 /// Ten minutes of eight GPUs at 50 ms, with what lies around them, are about 60 MB.
 pub(super) const BLOCK: Duration = Duration::from_secs(600);
 
+/// Times that can't be true must not make more of them than these: two months of such blocks.
+const MOST: u32 = 10_000;
+
 /// A segment of a run.
 pub(super) struct Part<'a> {
     /// How its readings are read.
@@ -124,6 +127,7 @@ fn plan<'a>(part: &Part<'a>, length: Duration) -> Vec<Plan<'a>> {
     let first = requests().map(|entry| entry.start).chain(part.idle.map(|idle| idle.0)).min();
     let last = requests().map(|entry| entry.end).chain(part.idle.map(|idle| idle.1)).max();
     let (Some(first), Some(last)) = (first, last) else { return Vec::new() };
+    let length = length.max(last.since(first) / MOST);
     let mut by_end: Vec<&RequestEntry> = requests().collect();
     by_end.sort_by_key(|entry| entry.end);
     let mut by_end = by_end.into_iter().peekable();
@@ -251,6 +255,10 @@ mod tests {
         assert!(plans.windows(2).all(|pair| pair[0].to == pair[1].from));
         assert_eq!(plans[0].from, Nanos(100 * SECOND));
         assert_eq!(plans.last().unwrap().to, Nanos((115 + 9 * 49) * SECOND));
+        let absurd = [RequestEntry { end: Nanos(u64::MAX), ..requests[0].clone() }];
+        let absurd =
+            Part { idle: part.idle, meter: part.meter.clone(), requests: absurd.iter().collect() };
+        assert!(plan(&absurd, BLOCK).len() <= MOST as usize + 1);
         let empty = Part { idle: None, requests: Vec::new(), ..part };
         assert!(plan(&empty, BLOCK).is_empty());
     }
