@@ -30,15 +30,6 @@ pub struct Stretch {
     pub kind: usize,
 }
 
-/// An energy in joules and the standard deviation of its error.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Found {
-    /// Best estimate.
-    pub joules: f64,
-    /// Joules.
-    pub sd: f64,
-}
-
 /// Rounds of expectation and maximisation.
 const ROUNDS: usize = 12;
 /// Of more points than these, the parameters are learnt from the middle: more would cost time and change
@@ -156,24 +147,13 @@ impl Fit {
         Some(Self { scale, ..model.into_fit(solution) })
     }
 
-    /// The energy between two instants, in seconds; `None` unless they lie between the first point and the
-    /// last.
-    #[must_use]
-    pub fn energy(&self, from: f64, to: f64) -> Option<Found> {
-        let (first, last) = self.span();
-        if !(first <= from && from <= to && to <= last) {
-            return None;
-        }
-        Some(Found { joules: self.until(to) - self.until(from), sd: self.sd(&[(from, to, 1.0)]) })
-    }
-
     /// The instants of the first point and the last.
     pub(super) fn span(&self) -> (f64, f64) {
         let at = |point: Option<&Point>| point.map_or(0.0, |point| point.instant.at);
         (at(self.points.first()), at(self.points.last()))
     }
 
-    /// Joules from the first point to an instant.
+    /// Joules from the first point to an instant, in seconds; outside the points' span nothing is known.
     pub(super) fn until(&self, at: f64) -> f64 {
         let next = self
             .points

@@ -20,14 +20,19 @@ fn example() -> (Vec<Point>, Vec<Stretch>) {
     (points, stretches.map(stretch).collect())
 }
 
+fn between(fit: &Fit, from: f64, to: f64) -> f64 {
+    fit.until(to) - fit.until(from)
+}
+
 #[test]
 fn energy_is_found_where_power_jumps_between_two_updates() {
     let (points, stretches) = example();
     let fit = Fit::solve(points, &stretches, 1e-3).unwrap();
     for (from, to, joules) in [(1.0, 2.0, 250.0), (2.33, 3.33, 250.0), (2.0, 2.33, 16.5)] {
-        let found = fit.energy(from, to).unwrap();
-        assert!((found.joules - joules).abs() < 0.01 * joules, "{found:?} of {joules}");
-        assert!(found.sd > 0.0 && found.sd < 0.05 * joules, "{found:?} of {joules}");
+        let found = between(&fit, from, to);
+        assert!((found - joules).abs() < 0.01 * joules, "{found} of {joules}");
+        let sd = fit.sd(&[(from, to, 1.0)]);
+        assert!(sd > 0.0 && sd < 0.05 * joules, "{sd} of {joules}");
     }
 }
 
@@ -35,7 +40,7 @@ fn energy_is_found_where_power_jumps_between_two_updates() {
 fn parts_add_up_to_the_whole() {
     let (points, stretches) = example();
     let fit = Fit::solve(points, &stretches, 1e-3).unwrap();
-    let joules = |from, to| fit.energy(from, to).unwrap().joules;
+    let joules = |from, to| between(&fit, from, to);
     for cut in [1.0, 1.234, 2.5, 3.999] {
         assert!((joules(0.5, cut) + joules(cut, 4.5) - joules(0.5, 4.5)).abs() < 1e-9);
     }
@@ -56,8 +61,8 @@ fn the_time_from_which_is_counted_changes_nothing() {
     let there = Fit::solve(points.iter().map(later).collect(), &moved, 1e-3).unwrap();
     let here = Fit::solve(points, &stretches, 1e-3).unwrap();
     for (from, to) in [(1.0, 2.0), (2.33, 3.33), (0.7, 4.1)] {
-        let a = here.energy(from, to).unwrap().joules;
-        let b = there.energy(from + by, to + by).unwrap().joules;
+        let a = between(&here, from, to);
+        let b = between(&there, from + by, to + by);
         assert!((a - b).abs() < 1e-4 * a, "{a} {b}");
     }
 }
@@ -84,12 +89,10 @@ fn what_can_not_be_solved_is_refused() {
 }
 
 #[test]
-fn a_window_beyond_the_counters_updates_is_not_known() {
+fn what_is_known_ends_with_the_counters_updates() {
     let (points, stretches) = example();
     let (from, to) = (points[0].instant.at, points[points.len() - 1].instant.at);
     let fit = Fit::solve(points, &stretches, 1e-3).unwrap();
-    assert!(fit.energy(from, to).is_some());
-    for (from, to) in [(from - 0.1, to), (from, to + 0.1), (to, from), (f64::NAN, to)] {
-        assert!(fit.energy(from, to).is_none(), "{from} to {to}");
-    }
+    assert_eq!(fit.span(), (from, to));
+    assert_eq!((fit.until(from - 1.0), fit.until(to + 1.0)), (0.0, fit.until(to)));
 }
