@@ -104,10 +104,12 @@ pub(super) fn each(
     rows.try_for_each(|row| row.map(drop))
 }
 
-/// The counters' energy, each solved on its own: of GPUs there may be many, and of cores.
+/// The counters' energy, each solved on its own: of GPUs there may be many, and of cores. An estimate is
+/// a model already; an interval made from its wobbling would say nothing of how far off it is.
 fn solve(meter: &Meter, timeline: &Timeline, load: &Load) -> BTreeMap<u32, Solved> {
     let interval = meter.sampling.interval;
-    let measuring = meter.sensors.iter().filter(|sensor| sensor.measures_energy());
+    let measured = |sensor: &&SensorInfo| sensor.measures_energy() && !sensor.is_estimate();
+    let measuring = meter.sensors.iter().filter(measured);
     thread::scope(|scope| {
         let start = |sensor: &'_ SensorInfo| {
             let (id, sensor, reads) = (sensor.id, sensor.clone(), timeline.sensor(sensor.id));
