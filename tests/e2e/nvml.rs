@@ -279,7 +279,7 @@ async fn a_driver_that_is_asked_too_often_costs_readings_and_never_a_wrong_one()
         let gpu = Gpu { over_poll, refresh_ms: 20, power: LIVELY, ..Gpu::default() };
         let monitor = on(gpu.clone());
         let mut seen = 0;
-        for reading in monitor.readings().await.take(60).await {
+        for reading in monitor.readings().await.take(120).await {
             let read = first(&reading);
             assert_eq!(read.epoch, 0);
             match read.energy_microjoules {
@@ -296,9 +296,9 @@ async fn a_driver_that_is_asked_too_often_costs_readings_and_never_a_wrong_one()
             }
             assert!(read.power_watts.is_none_or(|power| power >= 90.0), "{read:?}");
         }
-        // It is asked more rarely as soon as it is clear that it doesn't bear more; till then, and on a
-        // busy machine for longer, it hardly ever answers.
-        assert!(seen > 15, "{seen} answers");
+        // It is asked more rarely as soon as it is clear that it doesn't bear more, which takes a busy
+        // machine some of them.
+        assert!(seen > 60, "{seen} answers");
     }
 }
 

@@ -73,9 +73,8 @@ impl Kept {
     }
 
     fn holds(&self) -> bool {
-        // Back to back there is no pause to hold a step, and chance starts a quarter on time.
-        let (most, many) = (QUERIES / 2 + 1, QUERIES / 3);
-        self.shown >= most && self.whole_steps.min(self.on_time) >= many && self.after_the_last >= 2
+        let most = QUERIES / 2 + 1;
+        self.shown.min(self.whole_steps).min(self.on_time) >= most && self.after_the_last >= 2
     }
 }
 

@@ -16,3 +16,9 @@ pub mod measure;
 mod power;
 pub mod solved;
 pub mod steady;
+
+/// At most so many of some items, from the middle.
+fn middle<T>(items: &[T], most: usize) -> &[T] {
+    let beside = items.len().saturating_sub(most) / 2;
+    &items[beside..(beside + most).min(items.len())]
+}

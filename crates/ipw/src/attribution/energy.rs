@@ -202,12 +202,11 @@ pub(super) fn neighbourhood(reads: &[SensorReading], start: Nanos, end: Nanos) -
     &reads[from..to.max(from)]
 }
 
-/// A change of the counter: `value` microjoules appeared after `after` and not after `before`. They
-/// were the true energy then, or up to the sensor's publication lag earlier.
+/// A change of the counter: `value` microjoules appeared after `after`, if that is known, and not after
+/// `before`. They were the true energy then, or up to the sensor's publication lag earlier.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Update {
-    /// Zero if it isn't known.
-    pub(super) after: Nanos,
+    pub(super) after: Option<Nanos>,
     pub(super) before: Nanos,
     /// Best guess of when the value was the energy.
     pub(super) at: Nanos,
@@ -258,10 +257,7 @@ impl Staircase {
             });
         };
         let near: Vec<&SensorReading> = reads[first..=last].iter().filter(with_energy).collect();
-        if near.windows(2).any(|pair| {
-            pair[0].epoch != pair[1].epoch
-                || pair[0].energy_microjoules > pair[1].energy_microjoules
-        }) {
+        if near.windows(2).any(|pair| !goes_on(pair[0], pair[1])) {
             return Err(NoEnergy::CounterReset);
         }
         let updates = updates(sensor, &near);
@@ -328,7 +324,7 @@ impl Staircase {
         let moved = self
             .updates
             .iter()
-            .any(|update| update.after >= start + self.lag && update.before <= end);
+            .any(|update| update.after >= Some(start + self.lag) && update.before <= end);
         moved.then_some(()).ok_or(NoEnergy::TooShort)
     }
 
@@ -365,12 +361,12 @@ impl Staircase {
     /// The same for power of `watts` at most: not much has come since what was there before.
     fn at_most_within(&self, watts: f64, at: Nanos) -> Joules {
         let latest = at + self.clock_uncertainty;
-        let next = self.updates.partition_point(|update| update.after <= latest);
+        let next = self.updates.partition_point(|update| update.after <= Some(latest));
         let on = |update: &Update| {
-            let time = latest.since(update.after) + self.lag;
-            (self.joules(update.value) + self.quantum).0 + watts * time.as_secs_f64()
+            let time = latest.since(update.after?) + self.lag;
+            Some((self.joules(update.value) + self.quantum).0 + watts * time.as_secs_f64())
         };
-        let earlier = self.updates[..next].iter().rev().take(2).map(on);
+        let earlier = self.updates[..next].iter().rev().take(2).filter_map(on);
         Joules(earlier.fold(self.at_most(at).0, f64::min))
     }
 
@@ -391,7 +387,7 @@ impl Staircase {
     /// The first value known to be of `time` or later, which with a lag appears that much after it: the
     /// true energy isn't more.
     fn bound_at(&self, time: Nanos) -> u64 {
-        let time = time + self.lag;
+        let time = Some(time + self.lag);
         let index = self.updates.partition_point(|update| update.after < time);
         self.updates[index.min(self.updates.len() - 1)].value
     }
@@ -428,6 +424,11 @@ fn combined(shares: &[Share], amount: impl Fn(Nanos, bool) -> Joules) -> Joules 
     Joules(sum)
 }
 
+/// Whether the values that a counter shows in two reads, one after the other, compare.
+pub(super) fn goes_on(a: &SensorReading, b: &SensorReading) -> bool {
+    a.epoch == b.epoch && a.energy_microjoules <= b.energy_microjoules
+}
+
 /// A value is no older than the sensor's lag when it appears; half of it is off by the least.
 pub(super) fn likely_lag(sensor: &SensorInfo) -> Duration {
     sensor.publication_lag.unwrap_or_default() / 2
@@ -451,7 +452,7 @@ pub(super) fn updates(sensor: &SensorInfo, reads: &[&SensorReading]) -> Vec<Upda
         let age = period.map_or(half, |period| half.min(period / 2));
         let at = before.before(age + lag);
         if updates.last().is_none_or(|last| last.at < at && last.value < value) {
-            updates.push(Update { after: after.unwrap_or_default(), before, at, value });
+            updates.push(Update { after, before, at, value });
         }
     }
     updates
@@ -612,4 +613,4 @@ pub(super) fn power_points(
 
 #[cfg(test)]
 #[path = "energy/tests.rs"]
-mod tests;
+pub(super) mod tests;

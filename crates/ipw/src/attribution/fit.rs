@@ -9,6 +9,7 @@
 
 use super::envelope::{Envelope, Factors};
 use super::locate::Located;
+use super::middle;
 
 /// A change of the counter, in joules since the first.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -149,8 +150,7 @@ impl Fit {
 
     /// The instants of the first point and the last.
     pub(super) fn span(&self) -> (f64, f64) {
-        let at = |point: Option<&Point>| point.map_or(0.0, |point| point.instant.at);
-        (at(self.points.first()), at(self.points.last()))
+        (self.points[0].instant.at, self.points[self.points.len() - 1].instant.at)
     }
 
     /// Joules from the first point to an instant, in seconds; outside the points' span nothing is known.
@@ -225,12 +225,6 @@ impl Fit {
             }
         }
     }
-}
-
-/// So many of the points, from the middle.
-fn middle(points: &[Point], most: usize) -> &[Point] {
-    let beside = points.len().saturating_sub(most) / 2;
-    &points[beside..(beside + most).min(points.len())]
 }
 
 /// Whether time goes on and energy never falls.

@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use energy_proto::{Nanos, SensorInfo, SensorReading};
 
-use super::energy::{likely_lag, power_at, updates};
+use super::energy::{goes_on, likely_lag, power_at, updates};
+use super::middle;
 
 /// Lags that are tried, in seconds: to a second, either way.
 const STEP: f64 = 0.005;
 const MOST: i32 = 200;
 /// Updates of which a lag is told, and the longest interval between two that counts, in seconds.
 const ENOUGH: usize = 50;
-const MANY: usize = 4096;
+const MANY: usize = 512;
 const LONGEST: f64 = 1.0;
 /// What a lag must leave of the squared difference between counter and power, to be one.
 const CLEAR: f64 = 0.5;
+/// Lags that leave so much more of it, as a share of what the best of them takes away, are as good.
+const ALIKE: f64 = 0.1;
 /// A shorter one is within what samples of power can tell.
 const LEAST: f64 = 0.03;
 
@@ -28,9 +31,7 @@ pub fn undeclared_lag(sensor: &SensorInfo, reads: &[SensorReading]) -> Option<Du
     let counted: Vec<&SensorReading> =
         reads.iter().filter(|read| read.energy_microjoules.is_some()).collect();
     let mut intervals: Vec<(f64, f64, f64)> = Vec::new();
-    for reads in
-        counted.chunk_by(|a, b| a.epoch == b.epoch && a.energy_microjoules <= b.energy_microjoules)
-    {
+    for reads in counted.chunk_by(|a, b| goes_on(a, b)) {
         let updates = updates(sensor, reads);
         intervals.extend(updates.windows(2).filter_map(|pair| {
             let (from, to) = (energy.seconds(pair[0].at)?, energy.seconds(pair[1].at)?);
@@ -38,19 +39,28 @@ pub fn undeclared_lag(sensor: &SensorInfo, reads: &[SensorReading]) -> Option<Du
             (to - from <= LONGEST).then_some((from, to, joules))
         }));
     }
-    let beside = intervals.len().saturating_sub(MANY) / 2;
-    let intervals = &intervals[beside..intervals.len() - beside];
+    let intervals = middle(&intervals, MANY);
     if intervals.len() < ENOUGH {
         return None;
     }
-    let off = |lag: f64| energy.difference(intervals, lag);
-    let lags = (-MOST..=MOST).map(|step| f64::from(step) * STEP);
-    let (best, least) = lags.map(|lag| (lag, off(lag))).min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let lags: Vec<(f64, f64)> = (-MOST..=MOST)
+        .map(|step| f64::from(step) * STEP)
+        .map(|lag| (lag, energy.difference(intervals, lag)))
+        .collect();
+    let at_none = energy.difference(intervals, 0.0);
+    let least = lags.iter().map(|lag| lag.1).reduce(f64::min)?;
+    // A load that repeats itself agrees with itself at whole periods, too: the nearest counts.
+    let is_as_good = |off: f64| off <= least + ALIKE * (at_none - least);
+    let valleys = lags.windows(3).filter(|three| {
+        three[1].1 <= three[0].1 && three[1].1 <= three[2].1 && is_as_good(three[1].1)
+    });
+    let (best, least) =
+        valleys.map(|three| three[1]).min_by(|a, b| a.0.abs().total_cmp(&b.0.abs()))?;
     // Power that is late itself says nothing of the counter; and part of the declared lag is allowed for
     // in the updates, the rest may be there.
     let beyond =
         best - (sensor.publication_lag.unwrap_or_default() - likely_lag(sensor)).as_secs_f64();
-    let clear = beyond >= LEAST && least < CLEAR * off(0.0);
+    let clear = beyond >= LEAST && least < CLEAR * at_none;
     clear.then(|| Duration::from_secs_f64(beyond))
 }
 
@@ -108,7 +118,8 @@ impl Cumulative {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use energy_proto::{SensorKind, Status, Watts};
+    use crate::attribution::energy::tests::counter;
+    use energy_proto::{SensorKind, Watts};
 
     const MS: u64 = 1_000_000;
 
@@ -119,18 +130,10 @@ mod tests {
             let (waves, rest) = (ms / 740, ms % 740);
             waves * 370 * 500_000 + rest.min(370) * 100_000 + rest.saturating_sub(370) * 400_000
         };
-        let mut reads: Vec<SensorReading> = Vec::new();
-        for at in (1_000..60_000).step_by(47) {
-            let value = energy(at / 100 * 100 - lag_ms);
-            let mut read = SensorReading::empty(0, Nanos(at * MS), Nanos(at * MS), Status::Ok);
-            read.energy_microjoules = Some(value);
-            read.power = Some(Watts(if at % 740 < 370 { 100.0 } else { 400.0 }));
-            let last = reads.last();
-            let same = last.filter(|last| last.energy_microjoules == Some(value));
-            read.changed_after =
-                same.map_or(last.map(|last| last.read_start), |it| it.changed_after);
-            read.changed_before = same.map_or(Some(read.read_end), |it| it.changed_before);
-            reads.push(read);
+        let mut reads = counter(47, 100, 60_000, |ms| energy(ms.saturating_sub(lag_ms)));
+        for read in &mut reads {
+            let high = read.read_start.0 / MS % 740 >= 370;
+            read.power = Some(Watts(if high { 400.0 } else { 100.0 }));
         }
         reads
     }

@@ -1,6 +1,8 @@
 //! When a counter's updates were, more closely than the reads that showed them: a counter moves in a
 //! rhythm, so that what one read cuts off holds for its neighbours, too.
 
+use super::middle as middle_of;
+
 /// An interval in seconds in which an update was.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Seen {
@@ -88,10 +90,10 @@ impl Rhythm {
     /// intervals of width w, a spread s puts 0.53 s³/w outside, squared and on average.
     fn jitter(&self, seen: &[Seen]) -> f64 {
         let (mut outside, mut width) = (0.0, 0.0);
-        let beside = seen.len().saturating_sub(ENOUGH) / 2;
-        let middle = beside..seen.len() - beside;
-        let count = middle.len() as f64;
-        for (index, one) in seen.iter().enumerate().take(middle.end).skip(middle.start) {
+        let numbered: Vec<(usize, &Seen)> = seen.iter().enumerate().collect();
+        let numbered = middle_of(&numbered, ENOUGH);
+        let count = numbered.len() as f64;
+        for (index, one) in numbered.iter().copied() {
             let (low, high) = self.agreed(seen, index, (f64::NEG_INFINITY, f64::INFINITY), 0.0);
             let beyond = (one.after - high).max(low - one.before).max(0.0);
             outside += beyond * beyond;

@@ -146,7 +146,8 @@ impl Meter {
     #[must_use]
     pub fn measure(&self, timeline: &Timeline, window: Window) -> Measured {
         let gpus = self.ids(SensorKind::Gpu);
-        let energy = self.energy_metrics(timeline, window);
+        let parts = Parts::of(&self.load, window);
+        let energy = self.energy_metrics(timeline, window, &parts);
         Measured {
             phases: self.phases(timeline, window, &energy),
             energy,
@@ -161,7 +162,7 @@ impl Meter {
                 |read| read.temperature_celsius,
                 max,
             ),
-            power: self.power(timeline, window),
+            power: self.power(timeline, window, &parts),
             gpu_utilization: self.gpu_utilization(timeline, &gpus, window),
         }
     }
@@ -263,14 +264,13 @@ impl Meter {
         }
     }
 
-    fn energy_metrics(&self, timeline: &Timeline, window: Window) -> EnergyMetrics {
-        let parts = Parts::of(&self.load, window);
-        let group = |kind| self.group(timeline, &self.ids(kind), &parts);
+    fn energy_metrics(&self, timeline: &Timeline, window: Window, parts: &Parts) -> EnergyMetrics {
+        let group = |kind| self.group(timeline, &self.ids(kind), parts);
         let joules = |estimate: Option<EnergyEstimate>| estimate.map(|estimate| estimate.energy.0);
         let gpu = group(SensorKind::Gpu);
         let (cpu, dram) = (group(SensorKind::CpuPackage), group(SensorKind::Dram));
         let ane = group(SensorKind::Ane);
-        let soc = self.group(timeline, &self.soc(), &parts);
+        let soc = self.group(timeline, &self.soc(), parts);
         let mut metrics = EnergyMetrics {
             per_query_joules: joules(gpu.own),
             total_joules: joules(gpu.whole),
@@ -291,7 +291,7 @@ impl Meter {
             devices: self.devices(timeline, window),
             ..EnergyMetrics::default()
         };
-        self.fill_basis(&mut metrics, timeline, window, &parts);
+        self.fill_basis(&mut metrics, timeline, window, parts);
         metrics
     }
 
@@ -464,8 +464,7 @@ impl Meter {
         phases
     }
 
-    fn power(&self, timeline: &Timeline, window: Window) -> PowerMetrics {
-        let parts = Parts::of(&self.load, window);
+    fn power(&self, timeline: &Timeline, window: Window, parts: &Parts) -> PowerMetrics {
         let pair = |ids: &[u32]| {
             let steps = self.steps(timeline, ids, window);
             PowerPair {

@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use energy_proto::{Nanos, SensorInfo, SensorReading};
 
-use super::energy::{Update, gap, likely_lag, updates};
+use super::energy::{Update, gap, goes_on, likely_lag, updates};
 use super::fit::{Fit, Point};
 use super::load::{Load, Share};
 use super::locate::{Seen, locate};
+use super::middle;
 use super::power::Step;
 
 /// Updates of which a part's power can be learnt.
 const ENOUGH: usize = 16;
 /// So many updates, every other of which is foretold, tell whether the solution is the better one.
 const TRIAL: usize = 2048;
-
 /// How much worse than straight lines the solution may foretell it with half of the updates.
 const HANDICAP: f64 = 1.2;
 
@@ -27,6 +27,14 @@ const HANDICAP: f64 = 1.2;
 #[derive(Debug, Clone, Default)]
 pub struct Solved {
     parts: Vec<Part>,
+}
+
+/// A change of the counter to `value` microjoules, of which both sides were seen.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    after: Nanos,
+    before: Nanos,
+    value: u64,
 }
 
 /// A part in which the counter was read without a break.
@@ -59,14 +67,20 @@ impl Solved {
         let counted: Vec<&SensorReading> =
             reads.iter().filter(|read| read.energy_microjoules.is_some()).collect();
         let gap = gap(sensor, interval);
-        for reads in counted.chunk_by(|a, b| goes_on(a, b, gap)) {
+        let unbroken = |a: &&SensorReading, b: &&SensorReading| {
+            goes_on(a, b) && b.read_end.since(a.read_end) <= gap
+        };
+        for reads in counted.chunk_by(unbroken) {
             // Of when the first value appeared, the monitor may know only the one side.
-            let mut updates = updates(sensor, reads);
-            updates.retain(|update| update.after > Nanos(0));
-            if updates.len() < ENOUGH {
-                continue;
+            let changes: Vec<Change> = updates(sensor, reads)
+                .into_iter()
+                .filter_map(|Update { after, before, value, .. }| {
+                    Some(Change { after: after?, before, value })
+                })
+                .collect();
+            if changes.len() >= ENOUGH {
+                solved.parts.extend(Part::of(sensor, &changes, load));
             }
-            solved.parts.extend(Part::of(sensor, &updates, load));
         }
         solved
     }
@@ -92,26 +106,19 @@ impl Solved {
     }
 }
 
-/// Whether the counter's values compare and nothing was missed in between.
-fn goes_on(a: &SensorReading, b: &SensorReading, gap: Duration) -> bool {
-    a.epoch == b.epoch
-        && a.energy_microjoules <= b.energy_microjoules
-        && b.read_end.since(a.read_end) <= gap
-}
-
 impl Part {
-    fn of(sensor: &SensorInfo, updates: &[Update], load: &Load) -> Option<Self> {
+    fn of(sensor: &SensorInfo, changes: &[Change], load: &Load) -> Option<Self> {
         let lag = likely_lag(sensor);
-        let (origin, base) = (updates[0].after.before(lag), updates[0].value);
+        let (origin, base) = (changes[0].after.before(lag), changes[0].value);
         let seconds = |at: Nanos| at.before(lag).since(origin).as_secs_f64();
-        let seen: Vec<Seen> = updates
+        let seen: Vec<Seen> = changes
             .iter()
-            .map(|update| Seen { after: seconds(update.after), before: seconds(update.before) })
+            .map(|change| Seen { after: seconds(change.after), before: seconds(change.before) })
             .collect();
         let period = sensor.update_period.map(|period| period.as_secs_f64());
-        let mut points: Vec<Point> = Vec::with_capacity(updates.len());
-        for (instant, update) in locate(&seen, period).into_iter().zip(updates) {
-            let joules = (update.value - base) as f64 * 1e-6;
+        let mut points: Vec<Point> = Vec::with_capacity(changes.len());
+        for (instant, change) in locate(&seen, period).into_iter().zip(changes) {
+            let joules = (change.value - base) as f64 * 1e-6;
             if points.last().is_none_or(|last| last.instant.at < instant.at) {
                 points.push(Point { instant, joules });
             }
@@ -127,9 +134,13 @@ impl Part {
             let stretches = load.stretches(origin, around.0, around.1, points.len());
             Fit::solve(points, &stretches, quantum)
         };
+        // Of changes that contradict each other too few may be left.
+        if points.len() < 2 {
+            return None;
+        }
         let fit = if foretells(&points, solve) { solve(points.clone()) } else { None };
-        let line = || (points.len() > 1).then(|| Curve::Line(points.clone()));
-        Some(Self { origin, base, curve: fit.map(|fit| Curve::Fit(Box::new(fit))).or_else(line)? })
+        let curve = fit.map_or_else(|| Curve::Line(points), |fit| Curve::Fit(Box::new(fit)));
+        Some(Self { origin, base, curve })
     }
 
     fn seconds(&self, at: Nanos) -> f64 {
@@ -138,8 +149,8 @@ impl Part {
 
     /// Joules counted from `base` microjoules of the counter to an instant.
     pub(super) fn joules_since(&self, base: u64, at: Nanos) -> f64 {
-        let offset = self.base as f64 - base as f64;
-        offset * 1e-6 + self.curve.until(self.seconds(at))
+        let offset = i128::from(self.base) - i128::from(base);
+        offset as f64 * 1e-6 + self.curve.until(self.seconds(at))
     }
 
     /// Standard deviation, in joules, of the error of a sum of shares; `None` of straight lines.
@@ -203,31 +214,29 @@ fn next(points: &[Point], at: f64) -> usize {
     points.partition_point(|point| point.instant.at < at).clamp(1, points.len() - 1)
 }
 
-/// Whether every other update is foretold from the rest better by a solution than by straight lines.
+/// Whether a solution foretells every other update from the rest about as well as straight lines, which
+/// have less to find out and miss less when half is left out.
 fn foretells(points: &[Point], solve: impl Fn(Vec<Point>) -> Option<Fit>) -> bool {
-    let beside = points.len().saturating_sub(TRIAL) / 2;
-    let points = &points[beside..points.len() - beside];
+    let points = middle(points, TRIAL);
     let kept: Vec<Point> = points.iter().step_by(2).copied().collect();
-    let base = points[0].joules;
-    let Some(fit) = solve(kept) else { return false };
-    let (mut solved, mut line) = (0.0, 0.0);
-    for three in points.windows(3).step_by(2) {
-        let [before, left_out, after] = three else { continue };
-        let share =
-            (left_out.instant.at - before.instant.at) / (after.instant.at - before.instant.at);
-        let on_line = before.joules + share * (after.joules - before.joules);
-        line += (on_line - left_out.joules).abs();
-        solved += (fit.until(left_out.instant.at) - (left_out.joules - base)).abs();
+    let Some(fit) = solve(kept.clone()) else { return false };
+    let line = Curve::Line(kept);
+    let (base, last) = (points[0].joules, line.span().1);
+    let (mut solved, mut on_line) = (0.0, 0.0);
+    for left_out in points.iter().skip(1).step_by(2).filter(|point| point.instant.at < last) {
+        let Point { instant, joules } = left_out;
+        solved += (base + fit.until(instant.at) - joules).abs();
+        on_line += (line.until(instant.at) - joules).abs();
     }
-    // The solution, which has more to find out, misses what is left out more than lines do.
-    solved <= HANDICAP * line
+    solved <= HANDICAP * on_line
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attribution::energy::tests::counter;
     use crate::attribution::measure::Window;
-    use energy_proto::{SensorKind, Status};
+    use energy_proto::SensorKind;
 
     const MS: u64 = 1_000_000;
 
@@ -253,19 +262,7 @@ mod tests {
     }
 
     fn reads() -> Vec<SensorReading> {
-        let mut reads: Vec<SensorReading> = Vec::new();
-        for at in (0..56_000).step_by(47) {
-            let value = microjoules(at / 100 * 100);
-            let mut read = SensorReading::empty(0, Nanos(at * MS), Nanos(at * MS), Status::Ok);
-            read.energy_microjoules = Some(value);
-            let last = reads.last();
-            let same = last.filter(|last| last.energy_microjoules == Some(value));
-            read.changed_after =
-                same.map_or(last.map(|last| last.read_start), |it| it.changed_after);
-            read.changed_before = same.map_or(Some(read.read_end), |it| it.changed_before);
-            reads.push(read);
-        }
-        reads
+        counter(47, 100, 56_000, microjoules)
     }
 
     fn solved(reads: &[SensorReading]) -> Solved {

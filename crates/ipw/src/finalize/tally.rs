@@ -21,7 +21,7 @@ pub(super) struct Tally {
     segments: Vec<Segment>,
     /// Seconds from the idle baselines to the ends of the last requests.
     pub(super) seconds: f64,
-    /// Counters that show energy later than they say, by their names.
+    /// Counters that show energy later than they say, by the names and UUIDs of their devices.
     pub(super) lags: BTreeMap<String, Duration>,
     estimators: BTreeSet<&'static str>,
 }
@@ -101,8 +101,11 @@ impl Tally {
         }
         for sensor in meter.members().iter().filter_map(|id| meter.sensor(*id)) {
             let reads = timeline.sensor(sensor.id);
-            if let Some(lag) = undeclared_lag(sensor, reads) {
-                self.lags.insert(sensor.name.clone(), lag);
+            let name = format!("{} ({})", sensor.name, sensor.uuid);
+            if !self.lags.contains_key(&name)
+                && let Some(lag) = undeclared_lag(sensor, reads)
+            {
+                self.lags.insert(name, lag);
             }
             let integrated = integrated_energy(sensor, reads, *from, *to, interval);
             let Ok(integrated) = integrated else { continue };

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use e2e::simulated::{BACK_TO_BACK, Counter, PAUSES, Query, Reads, Trace, long_run};
 use fastrand::Rng;
+use ipw::analysis::stats::{mean, median};
 use ipw::attribution::energy::{NoEnergy, Sampling, shared_energy};
 use ipw::attribution::load::Load;
 use ipw::attribution::solved::Solved;
 
 use crate::Effort;
+use crate::energy::mean_size;
 use crate::finding::{Finding, Verdict, shown};
 
 const QUERIES: usize = 120;
@@ -160,13 +162,14 @@ impl Scenario {
 
     fn findings(&self, errors: &Errors) -> Vec<Finding> {
         let Self { name, at_most, .. } = self;
-        let (error, bias) = (mean_size(&errors.fit), mean(&errors.fit));
-        let line = mean_size(&errors.line);
+        let known = |figure: Option<f64>| figure.unwrap_or(f64::NAN);
+        let (error, bias) = (known(mean_size(&errors.fit)), known(mean(&errors.fit)));
+        let line = known(mean_size(&errors.line));
         let reached = error <= *at_most && bias.abs() <= at_most / 3.0 && error <= line;
         let inside = errors.intervals.iter().filter(|(inside, _)| *inside).count();
         let inside = 100.0 * inside as f64 / errors.intervals.len() as f64;
         let widths: Vec<f64> = errors.intervals.iter().map(|(_, width)| *width).collect();
-        let width = ipw::analysis::stats::median(&widths).unwrap_or(f64::NAN);
+        let width = known(median(&widths));
         vec![
             Finding::stated(
                 &format!("{name}: mean error"),
@@ -180,8 +183,8 @@ impl Scenario {
                 format!(
                     "{} %; {} %; {} %",
                     shown(line),
-                    shown(mean_size(&errors.first_and_last)),
-                    shown(mean_size(&errors.prefill))
+                    shown(known(mean_size(&errors.first_and_last))),
+                    shown(known(mean_size(&errors.prefill)))
                 ),
                 Verdict::NotJudged,
             ),
@@ -238,12 +241,4 @@ impl Errors {
         self.refused += 1;
         Ok(())
     }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-fn mean_size(values: &[f64]) -> f64 {
-    values.iter().map(|value| value.abs()).sum::<f64>() / values.len() as f64
 }

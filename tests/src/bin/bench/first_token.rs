@@ -66,15 +66,8 @@ fn short(index: u64) -> Behaviour {
 }
 
 fn difference_ms(query: &Query, chats: &[RequestLog]) -> Result<f64> {
-    let request = &query.request;
-    let index = query.row.query_index;
-    let served = chats
-        .iter()
-        .find(|chat| (request.start..=request.end).contains(&chat.received))
-        .with_context(|| format!("the server knows nothing of query {index}"))?;
-    let written = served.token_writes.first().context("the server wrote no token")?;
-    let arrived = request.first_token.with_context(|| format!("query {index} has no token"))?;
-    let ours = arrived.since(request.start).as_secs_f64();
+    let (served, written) = query.served(chats)?;
+    let ours = query.first_token()?.since(query.request.start).as_secs_f64();
     let theirs = written.since(served.received).as_secs_f64();
     Ok((ours - theirs).abs() * 1e3)
 }

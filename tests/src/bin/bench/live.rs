@@ -208,18 +208,12 @@ impl Judged {
 
 fn distances_ms(query: &Query, chats: &[RequestLog]) -> Result<[f64; 3]> {
     let request = &query.request;
-    let index = query.row.query_index;
-    let served = chats
-        .iter()
-        .find(|chat| (request.start..=request.end).contains(&chat.received))
-        .with_context(|| format!("the server knows nothing of query {index}"))?;
-    let written = served.token_writes.first().context("the server wrote no token")?;
+    let (served, written) = query.served(chats)?;
     let ended = served.ended.context("the server didn't end its answer")?;
-    let arrived = request.first_token.with_context(|| format!("query {index} has no token"))?;
     let apart = |one: Nanos, other: Nanos| one.since(other).max(other.since(one)).as_secs_f64();
     let seconds = [
         apart(request.start, served.received),
-        apart(arrived, *written),
+        apart(query.first_token()?, written),
         apart(request.end, ended),
     ];
     Ok(seconds.map(|seconds| seconds * 1e3))

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use e2e::fake_server::RequestLog;
+use energy_proto::Nanos;
 use fake_nvml::{ENVIRONMENT_VARIABLE, Model};
 use ipw::record::ProfilingRecord;
 use ipw::results::{RequestEntry, RequestKind, RequestOutcome, read_requests, read_rows};
@@ -37,6 +39,25 @@ pub(crate) struct Query {
     pub(crate) request: RequestEntry,
     /// What was measured.
     pub(crate) row: ProfilingRecord,
+}
+
+impl Query {
+    /// What the server noted of it, and of its first token.
+    pub(crate) fn served<'a>(&self, chats: &'a [RequestLog]) -> Result<(&'a RequestLog, Nanos)> {
+        let own = self.request.start..=self.request.end;
+        let mut served = chats.iter().filter(|chat| own.contains(&chat.received));
+        let served = served.next().with_context(|| {
+            format!("the server knows nothing of query {}", self.row.query_index)
+        })?;
+        let written = served.token_writes.first().context("the server wrote no token")?;
+        Ok((served, *written))
+    }
+
+    /// When its first token arrived.
+    pub(crate) fn first_token(&self) -> Result<Nanos> {
+        let index = self.row.query_index;
+        self.request.first_token.with_context(|| format!("query {index} has no token"))
+    }
 }
 
 impl Profile<'_> {

@@ -15,7 +15,7 @@ fn gpu() -> SensorInfo {
 
 /// What a monitor that reads every `read_ms` would tell of a counter that is refreshed every
 /// `refresh_ms` and counts a load of `watts(ms)`.
-fn counter(
+pub(in crate::attribution) fn counter(
     read_ms: u64,
     refresh_ms: u64,
     until_ms: u64,
