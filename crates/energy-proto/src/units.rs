@@ -72,7 +72,7 @@ impl Joules {
     #[must_use]
     pub fn from_microjoules(microjoules: u64) -> Self {
         // Above 2^53 uJ (285 years at 1 kW) the conversion would round.
-        Self(microjoules as f64 * 1e-6)
+        Self(microjoules as f64 / 1e6)
     }
 }
 

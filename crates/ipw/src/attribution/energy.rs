@@ -218,7 +218,8 @@ pub(super) struct Update {
 #[derive(Debug)]
 pub(super) struct Staircase {
     updates: Vec<Update>,
-    quantum: Joules,
+    /// Microjoules by which the true energy may be above what the counter shows.
+    quantum: f64,
     clock_uncertainty: Duration,
     lag: Duration,
     /// Watts that are trusted not to be exceeded.
@@ -267,7 +268,7 @@ impl Staircase {
         }
         Ok(Self {
             updates,
-            quantum: Joules::from_microjoules(sensor.quantum_microjoules.unwrap_or(0)),
+            quantum: sensor.quantum_microjoules.unwrap_or(0) as f64,
             clock_uncertainty,
             lag,
             limit: sensor.power_limit.map(|limit| limit.0 * OVER_LIMIT),
@@ -282,17 +283,18 @@ impl Staircase {
             self.resolves(start, end)?;
         }
         // Parts add up to the whole, and nothing leaves its bounds, since all of them are sums over one
-        // curve, and two that it stays between.
+        // curve, and two that it stays between. In microjoules, what a counter shows is whole numbers,
+        // and its bounds don't depend on the rounding of where it is counted from.
         let curve = |at: Nanos| {
             let found = match part {
-                Some(part) => Joules(part.joules_since(self.base(), at)),
+                Some(part) => part.joules_since(self.base(), at) * 1e6,
                 None => self.line_at(at),
             };
             // Of two bounds that contradict each other neither is the better.
-            Joules(found.0.min(self.at_most(at).0).max(self.at_least(at).0))
+            found.min(self.at_most(at)).max(self.at_least(at))
         };
         let energy = combined(shares, |at, _| curve(at));
-        let bounds = |least: &dyn Fn(Nanos) -> Joules, most: &dyn Fn(Nanos) -> Joules| {
+        let bounds = |least: &dyn Fn(Nanos) -> f64, most: &dyn Fn(Nanos) -> f64| {
             let lower = combined(shares, |at, rises| if rises { least(at) } else { most(at) });
             let upper = combined(shares, |at, rises| if rises { most(at) } else { least(at) });
             (Joules(lower.0.max(0.0)), upper)
@@ -333,41 +335,44 @@ impl Staircase {
         self.updates[0].value
     }
 
-    fn joules(&self, value: u64) -> Joules {
-        Joules::from_microjoules(value - self.base())
+    /// Microjoules since the first update.
+    fn since_base(&self, value: u64) -> f64 {
+        (value - self.base()) as f64
     }
 
-    /// What had been used by a time at the least, whatever the offset of the clocks is.
-    fn at_least(&self, at: Nanos) -> Joules {
-        self.joules(self.known_at(at.before(self.clock_uncertainty)))
+    /// What had been used by a time at the least, whatever the offset of the clocks is: microjoules since
+    /// the first update.
+    fn at_least(&self, at: Nanos) -> f64 {
+        self.since_base(self.known_at(at.before(self.clock_uncertainty)))
     }
 
     /// And at the most.
-    fn at_most(&self, at: Nanos) -> Joules {
-        self.joules(self.bound_at(at + self.clock_uncertainty)) + self.quantum
+    fn at_most(&self, at: Nanos) -> f64 {
+        self.since_base(self.bound_at(at + self.clock_uncertainty)) + self.quantum
     }
 
     /// The same for power of `watts` at most: what was there later wasn't much less before.
-    fn at_least_within(&self, watts: f64, at: Nanos) -> Joules {
+    fn at_least_within(&self, watts: f64, at: Nanos) -> f64 {
         let earliest = at.before(self.clock_uncertainty);
         let next = self.updates.partition_point(|update| update.before < earliest);
         let back = |update: &Update| {
-            self.joules(update.value).0 - watts * update.before.since(earliest).as_secs_f64()
+            self.since_base(update.value)
+                - 1e6 * watts * update.before.since(earliest).as_secs_f64()
         };
         let later = self.updates[next..].iter().take(2).map(back);
-        Joules(later.fold(self.at_least(at).0, f64::max))
+        later.fold(self.at_least(at), f64::max)
     }
 
     /// The same for power of `watts` at most: not much has come since what was there before.
-    fn at_most_within(&self, watts: f64, at: Nanos) -> Joules {
+    fn at_most_within(&self, watts: f64, at: Nanos) -> f64 {
         let latest = at + self.clock_uncertainty;
         let next = self.updates.partition_point(|update| update.after <= Some(latest));
         let on = |update: &Update| {
             let time = latest.since(update.after?) + self.lag;
-            Some((self.joules(update.value) + self.quantum).0 + watts * time.as_secs_f64())
+            Some(self.since_base(update.value) + self.quantum + 1e6 * watts * time.as_secs_f64())
         };
         let earlier = self.updates[..next].iter().rev().take(2).filter_map(on);
-        Joules(earlier.fold(self.at_most(at).0, f64::min))
+        earlier.fold(self.at_most(at), f64::min)
     }
 
     /// Mean power between each two updates.
@@ -392,25 +397,25 @@ impl Staircase {
         self.updates[index.min(self.updates.len() - 1)].value
     }
 
-    /// Joules since the first update, on straight lines between updates.
-    fn line_at(&self, time: Nanos) -> Joules {
+    /// Microjoules since the first update, on straight lines between updates.
+    fn line_at(&self, time: Nanos) -> f64 {
         let next = self
             .updates
             .partition_point(|update| update.at < time)
             .clamp(1, self.updates.len() - 1);
         let (a, b) = (self.updates[next - 1], self.updates[next]);
         let share = (time.0 as f64 - a.at.0 as f64) / (b.at.0 - a.at.0) as f64;
-        self.joules(a.value) + Joules::from_microjoules(b.value - a.value) * share.clamp(0.0, 1.0)
+        self.since_base(a.value) + (b.value - a.value) as f64 * share.clamp(0.0, 1.0)
     }
 }
 
-/// The sum over shares of what an amount that grows with time gains in each. With each instant's amount
-/// it is told whether the sum rises with it.
-fn combined(shares: &[Share], amount: impl Fn(Nanos, bool) -> Joules) -> Joules {
+/// The sum over shares of what an amount that grows with time, in microjoules, gains in each. With each
+/// instant's amount it is told whether the sum rises with it.
+fn combined(shares: &[Share], amount: impl Fn(Nanos, bool) -> f64) -> Joules {
     let mut sum = 0.0;
     let mut add = |at: Nanos, weight: f64| {
         if weight != 0.0 {
-            sum += weight * amount(at, weight > 0.0).0;
+            sum += weight * amount(at, weight > 0.0);
         }
     };
     let mut before = 0.0;
@@ -421,7 +426,7 @@ fn combined(shares: &[Share], amount: impl Fn(Nanos, bool) -> Joules) -> Joules 
     if let Some(last) = shares.last() {
         add(last.to, before);
     }
-    Joules(sum)
+    Joules(sum / 1e6)
 }
 
 /// Whether the values that a counter shows in two reads, one after the other, compare.

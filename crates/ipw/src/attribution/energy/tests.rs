@@ -63,6 +63,18 @@ fn constant_power_is_found_exactly_but_for_the_place_of_the_updates() {
 }
 
 #[test]
+fn a_bound_is_what_the_counter_counted_to_the_last_bit() {
+    // But for the one on the window's start, all steps are 1/64 J: without a remainder in binary, so that
+    // rounding down to the grid changes nothing of their sum.
+    let load = |ms| ms * 15_625 / 20 + if ms > 1_000 { 4_321 } else { 0 };
+    let reads = counter(10, 20, 60_000, load);
+    for end in (2..50).map(|seconds| seconds * 1_000) {
+        let estimate = energy(&reads, 1_000, end).unwrap();
+        assert_eq!((estimate.lower.0 * 64.0).fract(), 0.0, "{estimate:?}");
+    }
+}
+
+#[test]
 fn a_window_without_a_reading_after_it_is_not_bracketed() {
     let reads = counter(50, 100, 2_000, constant(300));
     assert_eq!(energy(&reads, 1_000, 1_990), Err(NoEnergy::NotBracketed));
