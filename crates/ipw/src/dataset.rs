@@ -17,10 +17,21 @@ mod jsonl;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scoring {
-    /// Multiple choice: the reference is a letter A-J.
+    /// Multiple choice by MMLU-Pro's rules: the reference is a letter A-J.
     Letter,
+    /// Multiple choice by SuperGPQA's rules: the reference is a letter A-J; `options` in the row's
+    /// metadata are the options' texts.
+    LetterSupergpqa,
     /// The same text or number, after normalising.
     Exact,
+    /// The same number; the last one in the answer if none is marked.
+    Numeric,
+    /// The same mathematical expression, as text or by value (MATH-500).
+    Math,
+    /// Rules about the answer's form that a program can check: `constraints` in the row's metadata.
+    Constraints,
+    /// A language model compares the answer with the reference.
+    Judge,
 }
 
 /// One prompt.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::dataset::Scoring;
 use crate::record::EvaluationMetrics;
@@ -38,6 +38,19 @@ pub struct Evaluation {
     pub method: String,
     /// What was taken for the answer.
     pub extracted: Option<String>,
+    /// The rules can't tell for sure: a judge decides, if there is one.
+    pub undecided: bool,
+}
+
+/// What was asked, and how the answer to it is scored.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Whose rules.
+    pub scoring: Scoring,
+    /// The reference.
+    pub reference: &'a str,
+    /// What else the dataset says of the row: options, constraints.
+    pub metadata: &'a Map<String, Value>,
 }
 
 impl From<Evaluation> for EvaluationMetrics {
@@ -53,16 +66,23 @@ impl From<Evaluation> for EvaluationMetrics {
     }
 }
 
-/// Scores `response`, in which reasoning may still stand between `<think>` tags, against `reference`.
+/// Scores `response`, in which reasoning may still stand between `<think>` tags.
 ///
 /// Unparsed: no rule found an answer in the text, or the text is empty. Incorrect: an answer was found and
 /// is another one. Unevaluated: the reference is none that can be compared with (empty, or no letter).
 #[must_use]
-pub fn evaluate(scoring: Scoring, reference: &str, response: &str) -> Evaluation {
+pub fn evaluate(question: Question<'_>, response: &str) -> Evaluation {
     let response = without_reasoning(response);
+    let Question { scoring, reference, .. } = question;
     match scoring {
-        Scoring::Letter => mcq::evaluate(reference, &response),
-        Scoring::Exact => exact::evaluate(reference, &response),
+        Scoring::Letter | Scoring::LetterSupergpqa => mcq::evaluate(reference, &response),
+        Scoring::Exact | Scoring::Numeric | Scoring::Math => exact::evaluate(reference, &response),
+        Scoring::Constraints | Scoring::Judge => Evaluation {
+            verdict: Verdict::Unevaluated,
+            method: "judge:not_asked".to_owned(),
+            extracted: None,
+            undecided: true,
+        },
     }
 }
 
@@ -106,6 +126,10 @@ mod tests {
 
     use super::*;
 
+    fn scored(scoring: Scoring, reference: &str, response: &str) -> Evaluation {
+        evaluate(Question { scoring, reference, metadata: &Map::new() }, response)
+    }
+
     #[test]
     fn reasoning_is_taken_out_wherever_its_tags_stand() {
         let cases = [
@@ -130,26 +154,25 @@ mod tests {
     #[test]
     fn an_answer_inside_reasoning_only_is_unparsed() {
         let response = "<think>The answer is (B).\nAnswer: 4";
-        assert_eq!(evaluate(Scoring::Letter, "B", response).verdict, Verdict::Unparsed);
-        assert_eq!(evaluate(Scoring::Exact, "4", response).verdict, Verdict::Unparsed);
+        assert_eq!(scored(Scoring::Letter, "B", response).verdict, Verdict::Unparsed);
+        assert_eq!(scored(Scoring::Exact, "4", response).verdict, Verdict::Unparsed);
     }
 
     #[test]
     fn an_empty_answer_is_unparsed_and_a_missing_reference_unevaluated() {
         for scoring in [Scoring::Letter, Scoring::Exact] {
-            assert_eq!(evaluate(scoring, "B", " \n ").verdict, Verdict::Unparsed);
-            assert_eq!(evaluate(scoring, " ", "B").verdict, Verdict::Unevaluated);
+            assert_eq!(scored(scoring, "B", " \n ").verdict, Verdict::Unparsed);
+            assert_eq!(scored(scoring, " ", "B").verdict, Verdict::Unevaluated);
         }
     }
 
     #[test]
     fn the_record_keeps_verdict_rule_and_what_was_taken() {
-        let metrics: EvaluationMetrics =
-            evaluate(Scoring::Letter, "B", "The answer is (C).").into();
+        let metrics: EvaluationMetrics = scored(Scoring::Letter, "B", "The answer is (C).").into();
         assert_eq!(metrics.is_correct, Some(false));
         assert_eq!(metrics.method, "letter:answer_is");
         assert_eq!(metrics.metadata, r#"{"verdict":"incorrect","extracted":"C"}"#);
-        let unknown: EvaluationMetrics = evaluate(Scoring::Letter, "?", "C").into();
+        let unknown: EvaluationMetrics = scored(Scoring::Letter, "?", "C").into();
         assert_eq!(unknown.is_correct, None);
     }
 
@@ -179,8 +202,8 @@ mod tests {
         for piece in almost {
             let response = piece.repeat(MEGABYTES * 1_000_000 / piece.len());
             let started = std::time::Instant::now();
-            let letter = evaluate(Scoring::Letter, "B", &response);
-            let exact = evaluate(Scoring::Exact, "B", &response);
+            let letter = scored(Scoring::Letter, "B", &response);
+            let exact = scored(Scoring::Exact, "B", &response);
             assert_ne!(letter.verdict, Verdict::Correct, "{piece:?}");
             assert_ne!(exact.verdict, Verdict::Correct, "{piece:?}");
             // A quadratic scan of this would take an hour; the bound leaves room for a busy machine.
@@ -212,7 +235,7 @@ mod tests {
         #[test]
         fn no_text_makes_a_scorer_panic(reference in awkward_text(), response in awkward_text()) {
             for scoring in [Scoring::Letter, Scoring::Exact] {
-                let evaluation = evaluate(scoring, &reference, &response);
+                let evaluation = scored(scoring, &reference, &response);
                 let found = matches!(evaluation.verdict, Verdict::Correct | Verdict::Incorrect);
                 prop_assert_eq!(evaluation.extracted.is_some(), found);
             }
@@ -224,21 +247,21 @@ mod tests {
         ) {
             let [right, given] = [right, given].map(|at| char::from(b'A' + at));
             let response = format!("{before}\nThe answer is ({given}).");
-            let verdict = evaluate(Scoring::Letter, &right.to_string(), &response).verdict;
+            let verdict = scored(Scoring::Letter, &right.to_string(), &response).verdict;
             prop_assert_eq!(verdict == Verdict::Correct, right == given);
         }
 
         #[test]
         fn a_line_of_text_is_always_equal_to_itself(reference in "[^\\pC:<>=]{0,40}[a-z0-9]") {
             let response = format!("Let me see.\nAnswer: {reference}");
-            let verdict = evaluate(Scoring::Exact, &reference, &response).verdict;
+            let verdict = scored(Scoring::Exact, &reference, &response).verdict;
             prop_assert_eq!(verdict, Verdict::Correct);
         }
 
         #[test]
         fn two_whole_numbers_are_equal_only_if_they_are(a in any::<i64>(), step in -2_i64..3) {
             let b = a.wrapping_add(step);
-            let verdict = evaluate(Scoring::Exact, &a.to_string(), &format!("Answer: {b}")).verdict;
+            let verdict = scored(Scoring::Exact, &a.to_string(), &format!("Answer: {b}")).verdict;
             prop_assert_eq!(verdict == Verdict::Correct, a == b);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::analysis::accuracy::{self, AccuracyOptions, AccuracyReport, ScoredQuery};
 use crate::attribution::basis;
@@ -13,7 +13,7 @@ use crate::attribution::energy::Sampling;
 use crate::attribution::measure::{self, Meter};
 use crate::dataset::Scoring;
 use crate::derive::ModelFacts;
-use crate::evaluation::{self, without_reasoning};
+use crate::evaluation::{self, Question, without_reasoning};
 use crate::record::{EnergyMetrics, ProfilingRecord, QueryStatus};
 use crate::results::{
     AttributionState, RequestEntry, RequestKind, RequestOutcome, ResultsError, RunDirectory,
@@ -189,9 +189,9 @@ fn parts<'a>(requests: &'a [RequestEntry], told: &[Segment], interval: Duration)
 /// Scores what is answered. How a row is scored stands in its metadata.
 fn score(records: &mut [ProfilingRecord]) {
     for record in records.iter_mut().filter(|record| record.status == QueryStatus::Ok) {
-        let scoring = scoring(&record.dataset_metadata);
-        let Some(scoring) = scoring else { continue };
-        let evaluation = evaluation::evaluate(scoring, &record.answer, &record.response);
+        let Some((scoring, metadata)) = scoring(&record.dataset_metadata) else { continue };
+        let question = Question { scoring, reference: &record.answer, metadata: &metadata };
+        let evaluation = evaluation::evaluate(question, &record.response);
         record.metrics.lm_response = Some(without_reasoning(&record.response).into_owned());
         let evaluation = crate::record::EvaluationMetrics::from(evaluation);
         record.metrics.lm_correctness = evaluation.is_correct;
@@ -199,9 +199,10 @@ fn score(records: &mut [ProfilingRecord]) {
     }
 }
 
-fn scoring(metadata: &str) -> Option<Scoring> {
-    let metadata: Value = serde_json::from_str(metadata).ok()?;
-    serde_json::from_value(metadata.get("scoring")?.clone()).ok()
+fn scoring(metadata: &str) -> Option<(Scoring, Map<String, Value>)> {
+    let metadata: Map<String, Value> = serde_json::from_str(metadata).ok()?;
+    let scoring = serde_json::from_value(metadata.get("scoring")?.clone()).ok()?;
+    Some((scoring, metadata))
 }
 
 /// The one value of all, or `mixed`.

@@ -45,12 +45,17 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::Scoring;
+    use super::super::{Sample, Scoring};
     use super::*;
-    use crate::evaluation::{Verdict, evaluate};
+    use crate::evaluation::{Question, Verdict, evaluate};
 
     fn dataset() -> Dataset {
         Ipw.load(&DatasetParams::new()).unwrap()
+    }
+
+    fn question(sample: &Sample) -> Question<'_> {
+        let Sample { scoring, answer: reference, metadata, .. } = sample;
+        Question { scoring: *scoring, reference, metadata }
     }
 
     fn text<'a>(metadata: &'a serde_json::Map<String, Value>, key: &str) -> &'a str {
@@ -105,8 +110,9 @@ mod tests {
                     assert!(sample.problem.contains("\"Answer: "), "{id}");
                     format!("Some thoughts first, 12 of them.\nAnswer: {}", sample.answer)
                 }
+                other => unreachable!("{id}: {other:?}"),
             };
-            let evaluation = evaluate(sample.scoring, &sample.answer, &response);
+            let evaluation = evaluate(question(&sample), &response);
             assert_eq!(evaluation.verdict, Verdict::Correct, "{id}: {evaluation:?}");
         }
     }
@@ -126,7 +132,7 @@ mod tests {
             });
             for other in others {
                 let response = format!("Answer: {}", other.answer);
-                let evaluation = evaluate(Scoring::Exact, &sample.answer, &response);
+                let evaluation = evaluate(question(sample), &response);
                 assert_eq!(evaluation.verdict, Verdict::Incorrect, "{sample:?} {other:?}");
             }
         }

@@ -32,6 +32,7 @@ pub(super) fn evaluate(reference: &str, response: &str) -> Evaluation {
             verdict: Verdict::Unevaluated,
             method: "exact:no_reference".to_owned(),
             extracted: None,
+            undecided: false,
         };
     }
     let Some((answer, rule)) = final_answer(reference, response) else {
@@ -39,12 +40,14 @@ pub(super) fn evaluate(reference: &str, response: &str) -> Evaluation {
             verdict: Verdict::Unparsed,
             method: "exact:none".to_owned(),
             extracted: None,
+            undecided: false,
         };
     };
     Evaluation {
         verdict: if same(reference, answer) { Verdict::Correct } else { Verdict::Incorrect },
         method: format!("exact:{rule}"),
         extracted: Some(answer.trim().chars().take(LONGEST_EXTRACT).collect()),
+        undecided: false,
     }
 }
 

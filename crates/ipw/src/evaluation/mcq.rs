@@ -52,6 +52,7 @@ pub(super) fn evaluate(reference: &str, response: &str) -> Evaluation {
             verdict: Verdict::Unevaluated,
             method: "letter:reference_is_no_letter".to_owned(),
             extracted: None,
+            undecided: false,
         };
     };
     match chosen(response) {
@@ -59,11 +60,13 @@ pub(super) fn evaluate(reference: &str, response: &str) -> Evaluation {
             verdict: if letter == right { Verdict::Correct } else { Verdict::Incorrect },
             method: format!("letter:{rule}"),
             extracted: Some(letter.to_string()),
+            undecided: false,
         },
         None => Evaluation {
             verdict: Verdict::Unparsed,
             method: "letter:none".to_owned(),
             extracted: None,
+            undecided: false,
         },
     }
 }

@@ -186,7 +186,7 @@ mod tests {
 
     use super::*;
     use crate::dataset::Scoring;
-    use crate::evaluation::evaluate;
+    use crate::evaluation::{Question, evaluate};
 
     #[test]
     fn a_record_gives_up_its_verdict_even_if_its_metadata_is_lost() {
@@ -198,7 +198,9 @@ mod tests {
         for (response, expected) in
             [("Answer: 4", Correct), ("Answer: 5", Incorrect), ("", Unparsed)]
         {
-            assert_eq!(verdict(&evaluate(Scoring::Exact, "4", response).into()), expected);
+            let metadata = &serde_json::Map::new();
+            let question = Question { scoring: Scoring::Exact, reference: "4", metadata };
+            assert_eq!(verdict(&evaluate(question, response).into()), expected);
         }
         for (is_correct, expected) in
             [(Some(true), Correct), (Some(false), Incorrect), (None, Unevaluated)]
