@@ -335,7 +335,7 @@ fn what_cannot_work_is_one_clear_error_with_its_exit_code() {
         (&["--model", "nope"], 3, &["nope", "fake:1b"]),
         (&["--client-base-url", &not_there], 3, &["not/here"]),
         (&["--client", "gopher"], 2, &["no client `gopher`"]),
-        (&["--dataset", "nope"], 2, &["unknown dataset `nope`", "ipw, file"]),
+        (&["--dataset", "nope"], 2, &["unknown dataset `nope`", "math500, file"]),
         (&["--dataset-param", "colour=red"], 2, &["colour"]),
         (&["--dataset-param", "path=nope.jsonl"], 1, &["nope.jsonl", "no such file"]),
         (&["--client-param", "stream=false"], 2, &["stream"]),

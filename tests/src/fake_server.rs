@@ -169,6 +169,8 @@ pub enum Fault {
     LongLine(usize),
     /// Sends this body as an error of 400.
     BadRequest(String),
+    /// Sends these bytes instead of an answer, head and all, and closes the connection.
+    Raw(String),
 }
 
 /// What stands before the whole server.

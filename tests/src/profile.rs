@@ -102,7 +102,15 @@ impl Place {
             .env("IPW_ENERGY_MONITOR", &self.monitor)
             .env_remove("FAKE_NVML")
             .stdin(Stdio::null());
-        for name in ["IPW_CLIENT_API_KEY", "IPW_LOG", "HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        for name in [
+            "IPW_CLIENT_API_KEY",
+            "IPW_EVAL_API_KEY",
+            "OPENAI_API_KEY",
+            "IPW_LOG",
+            "HTTP_PROXY",
+            "http_proxy",
+            "ALL_PROXY",
+        ] {
             command.env_remove(name);
         }
         if let Some(nvml) = &self.nvml {

@@ -16,8 +16,17 @@ use crate::workspace::Workspace;
 /// Which of the figures needs the demo's server.
 const NEEDS_SERVER: &str = "disturbance";
 /// What can be asked for, by the names that the program `bench` knows.
-const FIGURES: [&str; 7] =
-    ["attribution", "monitor", "energy", "live", "first-token", "commit", NEEDS_SERVER];
+const FIGURES: [&str; 9] = [
+    "attribution",
+    "scoring",
+    "dataset",
+    "monitor",
+    "energy",
+    "live",
+    "first-token",
+    "commit",
+    NEEDS_SERVER,
+];
 /// The other core of two stays free for those who measure.
 const SERVER_THREADS: usize = 1;
 

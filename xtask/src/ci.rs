@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{test, tidy};
+use crate::{dataset, test, tidy};
 
 /// Runs fmt, tidy, clippy, docs and the tests, the quick ones first.
 ///
@@ -16,6 +16,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let steps = Steps::start();
     step(&steps, "fmt", || quiet_cargo(workspace, &["fmt", "--all", "--check"]))?;
     step(&steps, "tidy", || tidy::run(&workspace.root))?;
+    step(&steps, "dataset", || dataset::run(workspace, true))?;
     step(&steps, "clippy", || clippy(workspace))?;
     step(&steps, "docs", || docs(workspace))?;
     step(&steps, "test", || test::run(workspace, &[]))?;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod ci;
+mod dataset;
 mod demo;
 mod process;
 mod python;
@@ -28,7 +29,9 @@ usage: cargo xtask TASK
   bench [FIGURE]... [--quick]
                         measure the figures of docs/benchmarks.md: monitor, energy, first-token,
                         commit, disturbance; 1 if a target is missed (10 to 40 minutes)
-  ci                    fmt, tidy, clippy, docs, test: what a change must pass
+  dataset [--check]     generate the built-in prompts (needs python3), or check that the file is
+                        what would be generated
+  ci                    fmt, tidy, dataset, clippy, docs, test: what a change must pass
   tidy                  check the rules of docs/architecture.md that a program can check";
 
 fn main() -> ExitCode {
@@ -50,7 +53,9 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     let Some((task, rest)) = arguments.split_first() else { return Ok(usage_error()) };
     match (task.as_str(), rest) {
         ("help" | "--help" | "-h", _) => steps::result(USAGE),
-        ("demo" | "bench" | "ci" | "tidy", [flag]) if flag == "--help" => steps::result(USAGE),
+        ("demo" | "bench" | "dataset" | "ci" | "tidy", [flag]) if flag == "--help" => {
+            steps::result(USAGE)
+        }
         ("demo", rest) => match demo::Options::parse(rest) {
             Ok(options) => demo::run(&Workspace::open()?, &options)?,
             Err(reason) => {
@@ -66,6 +71,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             }
         },
         ("test", rest) => test::run(&Workspace::open()?, rest)?,
+        ("dataset", []) => dataset::run(&Workspace::open()?, false)?,
+        ("dataset", [flag]) if flag == "--check" => dataset::run(&Workspace::open()?, true)?,
         ("ci", []) => ci::run(&Workspace::open()?)?,
         ("tidy", []) => tidy::run(&Workspace::open()?.root)?,
         _ => return Ok(usage_error()),

@@ -37,9 +37,9 @@ pub(crate) const DEMO: Environment = Environment {
 /// What the tests need: the programs that users read a run with.
 pub(crate) const TESTS: Environment = Environment {
     name: "tests",
-    purpose: "pyarrow, datasets and ollama (about 90 MB)",
+    purpose: "pyarrow, datasets, duckdb, scipy and others (about 200 MB)",
     requirements: "tests/python/requirements.txt",
-    probe: "import datasets, ollama, pyarrow",
+    probe: "import datasets, duckdb, ollama, pyarrow, scipy, statsmodels",
 };
 
 impl Environment {

@@ -23,7 +23,7 @@ struct Rule {
     why: &'static str,
 }
 
-const RULES: [Rule; 5] = [
+const RULES: [Rule; 6] = [
     Rule {
         // The last one is what a gRPC connection over a Unix socket is made of.
         words: &["tonic", "tonic_health", "tonic_prost", "hyper_util"],
@@ -55,9 +55,15 @@ const RULES: [Rule; 5] = [
             "crates/energy-monitor/src/metrics",
             "crates/ipw/src/client",
             "crates/ipw/src/dataset/hub",
-            "crates/ipw/src/evaluation/judge",
+            "crates/ipw/src/evaluation/judge/server",
         ],
-        why: "HTTP is spoken only in client, dataset/hub, evaluation/judge and the monitor's metrics",
+        why: "HTTP is spoken only in client, dataset/hub, judge/server and the monitor's metrics",
+    },
+    Rule {
+        words: &["tiny_skia", "ttf_parser"],
+        within: &["crates", "tests", "xtask"],
+        except: &["crates/ipw/src/plot/font", "crates/ipw/src/plot/png", "xtask/src/tidy"],
+        why: "glyphs are read only in plot/font, and pixels painted only in plot/png",
     },
     Rule {
         words: &["println!", "print!", "eprintln!", "eprint!", "io::stdout", "stdout()"],
@@ -83,10 +89,17 @@ const RULES: [Rule; 5] = [
             "crates/ipw/src/attribution",
             "crates/ipw/src/telemetry/backoff",
             "crates/ipw/src/analysis",
-            "crates/ipw/src/evaluation/mcq",
+            "crates/ipw/src/evaluation/constraints",
             "crates/ipw/src/evaluation/exact",
+            "crates/ipw/src/evaluation/judge",
+            "crates/ipw/src/evaluation/marked",
+            "crates/ipw/src/evaluation/math",
+            "crates/ipw/src/evaluation/mcq",
+            "crates/ipw/src/evaluation/numeric",
+            "crates/ipw/src/evaluation/quantity",
+            "crates/ipw/src/evaluation/supergpqa",
         ],
-        except: &[],
+        except: &["crates/ipw/src/evaluation/judge/server"],
         why: "this module is pure: no I/O, no clock",
     },
 ];

@@ -5,9 +5,14 @@ use clap::{Parser, Subcommand};
 use crate::exit::Exit;
 
 mod analyze;
+mod compare;
 mod env;
+mod export;
+mod judging;
 mod list;
+mod plot;
 mod profile;
+mod signals;
 
 /// How much intelligence per joule and per watt does a language model give on this hardware?
 #[derive(Debug, Parser)]
@@ -21,8 +26,14 @@ pub struct Cli {
 enum Command {
     /// Send a dataset's prompts to an inference server and measure the energy of each answer
     Profile(Box<profile::ProfileArgs>),
-    /// Print the accuracy, IPJ and IPW of runs
+    /// Score what isn't scored yet, and print the accuracy, IPJ and IPW of runs
     Analyze(analyze::AnalyzeArgs),
+    /// Draw runs: PNG and SVG files into their plots/ directories
+    Plot(plot::PlotArgs),
+    /// Say whether runs differ, and by how much: accuracy, energy, time, IPJ and IPW
+    Compare(compare::CompareArgs),
+    /// Write runs' rows as one flat table: CSV or Parquet
+    Export(export::ExportArgs),
     /// List what can be asked for by id
     List(list::ListArgs),
 }
@@ -40,7 +51,10 @@ pub fn parse() -> Cli {
 pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Profile(args) => profile::run(*args).await,
-        Command::Analyze(args) => analyze::run(&args),
+        Command::Plot(args) => plot::run(&args),
+        Command::Analyze(args) => analyze::run(&args).await,
+        Command::Compare(args) => compare::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::List(args) => Ok(list::run(args)),
     }
 }

@@ -29,9 +29,14 @@ mod reply;
 mod setup;
 mod sse;
 mod transport;
-mod url;
+pub(crate) mod url;
 
+pub(crate) use error::quote;
 pub use error::{Awaited, ClientError};
+pub(crate) use reply::Reply;
+pub(crate) use setup::builder as http_client_builder;
+pub(crate) use setup::{authorization, build_client};
+pub(crate) use transport::root_cause;
 pub(crate) use url::{is_in_the_clear, origin};
 
 /// What a client needs to know. Temperature, token limit and seed are sent only if given.

@@ -5,13 +5,30 @@
 //! right (that is `evaluation`). Sizes are bytes.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
+mod arrow;
+mod benchmark;
 mod builtin;
+mod choice;
+mod csv;
 mod file;
+mod gpqa;
+mod hub;
 mod jsonl;
+mod math500;
+mod mmlu_pro;
+mod options;
+mod parquet;
+mod rows;
+mod supergpqa;
+
+pub use hub::{HubError, HubSettings};
 
 /// How an answer is compared with its reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +95,34 @@ pub struct Dataset {
 /// Values of `--dataset-param`.
 pub type DatasetParams = BTreeMap<String, String>;
 
+/// What a provider is asked for.
+pub struct Request<'a> {
+    /// Values of `--dataset-param`.
+    pub params: &'a DatasetParams,
+    /// Which hub there is, and where what came from it is kept.
+    pub hub: &'a HubSettings,
+    /// Where the provider tells what it is doing.
+    pub events: &'a (dyn Fn(Event) + Send + Sync),
+}
+
+/// What a provider tells while it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Something that the user should know.
+    Warning(String),
+    /// What it is waiting for.
+    Waiting(String),
+    /// So much of a file is here; at first what is there from before.
+    Download {
+        /// The file's name.
+        file: String,
+        /// Bytes that are here.
+        bytes: u64,
+        /// Bytes of the whole file, if the hub says.
+        total: Option<u64>,
+    },
+}
+
 /// Why a dataset can't be had. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
@@ -111,9 +156,13 @@ pub enum DatasetError {
         /// The first row's problem.
         first: String,
     },
+    /// It can't be had from the hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
 }
 
 /// A source of prompts that can be asked for by id.
+#[async_trait]
 pub trait DatasetProvider: Sync {
     /// For `--dataset`.
     fn id(&self) -> &'static str;
@@ -123,22 +172,59 @@ pub trait DatasetProvider: Sync {
     ///
     /// # Errors
     /// See [`DatasetError`]; a row that can't be used is in [`Dataset::skipped`] and no error.
-    fn load(&self, params: &DatasetParams) -> Result<Dataset, DatasetError>;
+    async fn load(&self, request: &Request<'_>) -> Result<Dataset, DatasetError>;
 }
 
 /// All datasets.
-pub const DATASETS: [&dyn DatasetProvider; 2] = [&builtin::Ipw, &file::File];
+pub const DATASETS: [&dyn DatasetProvider; 6] = [
+    &builtin::Ipw,
+    &mmlu_pro::MMLU_PRO,
+    &supergpqa::SUPERGPQA,
+    &gpqa::GPQA,
+    &math500::MATH500,
+    &file::File,
+];
 
 /// The dataset with this id.
 ///
 /// # Errors
 /// An unknown id, and what its provider reports.
-pub fn load(id: &str, params: &DatasetParams) -> Result<Dataset, DatasetError> {
+pub async fn load(id: &str, request: &Request<'_>) -> Result<Dataset, DatasetError> {
     let provider = DATASETS.iter().find(|provider| provider.id() == id).ok_or_else(|| {
         let known: Vec<&str> = DATASETS.iter().map(|provider| provider.id()).collect();
         DatasetError::Unknown(id.to_owned(), known.join(", "))
     })?;
-    provider.load(params)
+    provider.load(request).await
+}
+
+/// An error if there is no sample.
+fn not_empty(samples: &[Sample], skipped: &[SkippedRow], place: &str) -> Result<(), DatasetError> {
+    if !samples.is_empty() {
+        return Ok(());
+    }
+    let first = skipped
+        .first()
+        .map_or_else(|| "it has none".to_owned(), |row| format!("{}: {}", row.place, row.reason));
+    Err(DatasetError::Empty { place: place.to_owned(), first })
+}
+
+/// What pins bytes: `sha256:` and their hash.
+fn revision_of(hash: Sha256) -> String {
+    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// Adds all further bytes of `input` to a hash.
+fn add_to_hash(input: &mut impl Read, hash: &mut Sha256) -> io::Result<()> {
+    let mut part = vec![0; 64 << 10];
+    loop {
+        match input.read(&mut part) {
+            Ok(0) => return Ok(()),
+            Ok(count) => hash.update(&part[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The letter A to J that a reference names: `B`, ` b `, `(B)`, `B.`; `None` if it is anything else.
@@ -154,13 +240,9 @@ fn check_parameters(id: &str, params: &DatasetParams, known: &[&str]) -> Result<
     let Some(unknown) = params.keys().find(|name| !known.contains(&name.as_str())) else {
         return Ok(());
     };
-    let there_are = if known.is_empty() {
-        "it takes none".to_owned()
-    } else {
-        format!("it takes {}", known.join(", "))
-    };
     Err(DatasetError::Parameter(format!(
-        "dataset `{id}` has no parameter `{unknown}`; {there_are}"
+        "dataset `{id}` has no parameter `{unknown}`; it takes {}",
+        known.join(", ")
     )))
 }
 
@@ -168,10 +250,19 @@ fn check_parameters(id: &str, params: &DatasetParams, known: &[&str]) -> Result<
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_unknown_dataset_is_told_which_there_are() {
-        let error = load("mmlu", &DatasetParams::new()).unwrap_err().to_string();
-        assert_eq!(error, "unknown dataset `mmlu`; there are: ipw, file");
+    /// Why a dataset isn't loaded, in words.
+    async fn refusal(id: &str, params: &DatasetParams) -> String {
+        let hub = HubSettings::offline_in("/nonexistent");
+        let request = Request { params, hub: &hub, events: &|_| {} };
+        load(id, &request).await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn an_unknown_dataset_is_told_which_there_are() {
+        assert_eq!(
+            refusal("mmlu", &DatasetParams::new()).await,
+            "unknown dataset `mmlu`; there are: ipw, mmlu-pro, supergpqa, gpqa, math500, file"
+        );
     }
 
     #[test]
@@ -194,15 +285,16 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_unknown_parameter_is_answered_with_the_known_ones() {
-        let params = DatasetParams::from([("split".to_owned(), "test".to_owned())]);
-        let of = |id| load(id, &params).unwrap_err().to_string();
-        assert_eq!(of("ipw"), "dataset `ipw` has no parameter `split`; it takes none");
-        let file = of("file");
-        assert!(
-            file.starts_with("dataset `file` has no parameter `split`; it takes path, problem"),
-            "{file}"
-        );
+    #[tokio::test]
+    async fn an_unknown_parameter_is_answered_with_the_known_ones() {
+        let params = DatasetParams::from([("color".to_owned(), "test".to_owned())]);
+        for (id, known) in [
+            ("ipw", "max_samples, seed"),
+            ("mmlu-pro", "max_samples, seed, revision, split, subset"),
+            ("file", "path, problem, answer, subject, scoring, split, max_samples, seed"),
+        ] {
+            let expected = format!("dataset `{id}` has no parameter `color`; it takes {known}");
+            assert_eq!(refusal(id, &params).await, expected);
+        }
     }
 }

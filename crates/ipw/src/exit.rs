@@ -26,6 +26,15 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// The one of two outcomes that the user has to know of: a stop before a lost server before failures.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        let order = [Self::Interrupted, Self::Server, Self::SomeFailed];
+        order.into_iter().find(|exit| [self, other].contains(exit)).unwrap_or(self)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -116,6 +125,14 @@ mod tests {
         let client = anyhow::Error::from(RunError::from(ClientError::UnknownClient("x".into())));
         assert_eq!(of(&client), Exit::Usage);
         assert_eq!(of(&anyhow::anyhow!("anything else")), Exit::Failed);
+    }
+
+    #[test]
+    fn of_two_outcomes_a_stop_is_told_first() {
+        assert_eq!(Exit::Done.worse(Exit::SomeFailed), Exit::SomeFailed);
+        assert_eq!(Exit::SomeFailed.worse(Exit::Interrupted), Exit::Interrupted);
+        assert_eq!(Exit::Server.worse(Exit::SomeFailed), Exit::Server);
+        assert_eq!(Exit::Done.worse(Exit::Done), Exit::Done);
     }
 
     #[test]

@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
-use crate::analysis::accuracy::{self, AccuracyOptions, AccuracyReport, ScoredQuery};
+use crate::analysis::accuracy::{self, AccuracyReport, ScoredQuery};
+use crate::analysis::regression::{self, RegressionReport, RegressionRow};
 use crate::attribution::basis;
 use crate::attribution::energy::Sampling;
 use crate::attribution::measure::{self, Meter};
-use crate::dataset::Scoring;
 use crate::derive::ModelFacts;
-use crate::evaluation::{self, Question, without_reasoning};
-use crate::record::{EnergyMetrics, ProfilingRecord, QueryStatus};
+use crate::record::{EnergyMetrics, ProfilingRecord};
 use crate::results::{
     AttributionState, RequestEntry, RequestKind, RequestOutcome, ResultsError, RunDirectory,
     Segment, Summary, read_requests, read_rows, remove_if_there, rewrite_rows, write_json,
     write_summary,
 };
+use crate::scoring::{self, ScoreOptions, Verdicts};
+
+/// From the run's directory.
+const REGRESSION: &str = "analysis/regression.json";
 
 mod blocks;
 mod tally;
@@ -39,7 +40,7 @@ pub struct Finished {
     pub accuracy: Option<AccuracyReport>,
 }
 
-/// Makes a run's final records and figures and writes them. With `scoring`, the answers are scored and
+/// Makes a run's final records and figures and writes them. With `options`, the answers are scored and
 /// accuracy.json is written, too.
 ///
 /// # Errors
@@ -47,7 +48,7 @@ pub struct Finished {
 pub fn finalize(
     directory: &RunDirectory,
     mut summary: Summary,
-    scoring: Option<AccuracyOptions>,
+    options: Option<&ScoreOptions>,
 ) -> Result<Finished, ResultsError> {
     let path = directory.path();
     let requests = read_requests(path)?;
@@ -57,8 +58,8 @@ pub fn finalize(
     let facts = ModelFacts::of(&summary);
     let known = Known { segments: &summary.segments, interval, facts };
     attribute(path, &mut records, &requests, &known, &mut tally)?;
-    if scoring.is_some() {
-        score(&mut records);
+    if let Some(options) = options {
+        score(path, &mut records, options)?;
     }
     rewrite_rows(path, &summary.model, records.iter().cloned().map(Ok))?;
 
@@ -67,17 +68,32 @@ pub fn finalize(
     tally.retell(&mut summary, &records);
     warnings::renew(&mut summary, &records, &tally, &facts);
     write_summary(path, &summary)?;
-    let accuracy = scoring.map(|options| {
-        let queries: Vec<ScoredQuery> = records.iter().map(ScoredQuery::from).collect();
-        accuracy::analyze(&summary.model, &queries, options)
-    });
+    let accuracy = options.map(|options| figures(&summary, &records, options));
     let accuracy_path = path.join("analysis").join("accuracy.json");
     match &accuracy {
         Some(accuracy) => write_json(&accuracy_path, accuracy)?,
         // An earlier part of the run may have left one, which isn't true any more.
         None => remove_if_there(&accuracy_path)?,
     }
+    if path.join(REGRESSION).exists() {
+        regression(directory, &summary, &records)?;
+    }
     Ok(Finished { summary, records, accuracy })
+}
+
+/// Fits a final run's regressions and writes them.
+///
+/// # Errors
+/// They can't be written.
+pub fn regression(
+    directory: &RunDirectory,
+    summary: &Summary,
+    records: &[ProfilingRecord],
+) -> Result<RegressionReport, ResultsError> {
+    let rows: Vec<RegressionRow> = records.iter().map(RegressionRow::from).collect();
+    let report = regression::analyze(&summary.model, &rows);
+    write_json(&directory.path().join(REGRESSION), &report)?;
+    Ok(report)
 }
 
 /// Scores a final run's answers, and its figures again; its energies stay as they are.
@@ -87,19 +103,37 @@ pub fn finalize(
 pub fn analyze(
     directory: &RunDirectory,
     summary: Summary,
-    options: AccuracyOptions,
+    options: &ScoreOptions,
 ) -> Result<Finished, ResultsError> {
     let path = directory.path();
     let mut records = last_attempts(directory)?;
     let before = records.clone();
-    score(&mut records);
+    score(path, &mut records, options)?;
     if records != before {
         rewrite_rows(path, &summary.model, records.iter().cloned().map(Ok))?;
     }
-    let queries: Vec<ScoredQuery> = records.iter().map(ScoredQuery::from).collect();
-    let accuracy = accuracy::analyze(&summary.model, &queries, options);
+    let accuracy = figures(&summary, &records, options);
     write_json(&path.join("analysis").join("accuracy.json"), &accuracy)?;
     Ok(Finished { summary, records, accuracy: Some(accuracy) })
+}
+
+/// With what judges have said, which is in the run's directory, too.
+fn score(
+    path: &Path,
+    records: &mut [ProfilingRecord],
+    options: &ScoreOptions,
+) -> Result<(), ResultsError> {
+    scoring::score(records, &Verdicts::read(path)?, options.judge.as_deref());
+    Ok(())
+}
+
+fn figures(
+    summary: &Summary,
+    records: &[ProfilingRecord],
+    options: &ScoreOptions,
+) -> AccuracyReport {
+    let queries: Vec<ScoredQuery> = records.iter().map(ScoredQuery::from).collect();
+    accuracy::analyze(&summary.model, &queries, options.accuracy)
 }
 
 fn meter(segment: &Segment, interval: Duration) -> Meter {
@@ -186,25 +220,6 @@ fn parts<'a>(requests: &'a [RequestEntry], told: &[Segment], interval: Duration)
     told.iter().enumerate().map(part).collect()
 }
 
-/// Scores what is answered. How a row is scored stands in its metadata.
-fn score(records: &mut [ProfilingRecord]) {
-    for record in records.iter_mut().filter(|record| record.status == QueryStatus::Ok) {
-        let Some((scoring, metadata)) = scoring(&record.dataset_metadata) else { continue };
-        let question = Question { scoring, reference: &record.answer, metadata: &metadata };
-        let evaluation = evaluation::evaluate(question, &record.response);
-        record.metrics.lm_response = Some(without_reasoning(&record.response).into_owned());
-        let evaluation = crate::record::EvaluationMetrics::from(evaluation);
-        record.metrics.lm_correctness = evaluation.is_correct;
-        record.metrics.evaluation = Some(evaluation);
-    }
-}
-
-fn scoring(metadata: &str) -> Option<(Scoring, Map<String, Value>)> {
-    let metadata: Map<String, Value> = serde_json::from_str(metadata).ok()?;
-    let scoring = serde_json::from_value(metadata.get("scoring")?.clone()).ok()?;
-    Some((scoring, metadata))
-}
-
 /// The one value of all, or `mixed`.
 fn common<'a>(mut values: impl Iterator<Item = &'a str>) -> Option<String> {
     let first = values.next()?;
@@ -214,7 +229,7 @@ fn common<'a>(mut values: impl Iterator<Item = &'a str>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::ModelMetrics;
+    use crate::record::{ModelMetrics, QueryStatus};
     use energy_proto::{ClockAnchor, Nanos};
 
     fn segment(unix_nanos: i64) -> Segment {

@@ -8,6 +8,9 @@
 mod columns;
 mod directory;
 mod error;
+mod flat;
+mod foreign;
+mod lines;
 mod replace;
 mod requests;
 mod rows;
@@ -15,21 +18,26 @@ mod schema;
 mod stream;
 mod summary;
 mod telemetry;
+mod verdicts;
 
 pub use directory::{RunDirectory, remove_if_there, slug};
 pub use error::{Result, ResultsError};
-pub use replace::write_json;
+pub use flat::{FlatColumn, FlatKind, FlatRow, flat_columns};
+pub use foreign::{FILE_MAGIC, ForeignRows, STREAM_MAGIC};
+pub use lines::LineLog;
+pub use replace::{replace, write_bytes, write_json};
 pub use requests::{RequestEntry, RequestKind, RequestLog, RequestOutcome, read_requests};
 pub use rows::{RowWriter, Rows, read_rows, rewrite_rows};
 pub use summary::{
-    AttributionState, Conservation, EnergySummary, Hardware, OwnCost, QueryCounts, RunStatus,
-    SCHEMA_VERSION, Segment, SteadyState, Summary, TelemetrySummary, Totals, read_summary,
-    write_summary,
+    AttributionState, Conservation, EnergySummary, Hardware, MARKS, OwnCost, QueryCounts,
+    RunStatus, SCHEMA_VERSION, Segment, SteadyState, Summary, TelemetrySummary, Totals,
+    read_summary, write_summary,
 };
 pub use telemetry::{
     TelemetryBatches, TelemetryRow, TelemetryRows, TelemetryWriter, read_telemetry,
     read_telemetry_batches,
 };
+pub use verdicts::{VerdictEntry, VerdictLog, read_verdicts};
 
 /// The rows, one for each query.
 const ROWS_FILE: &str = "data-00000-of-00001.arrow";
@@ -41,3 +49,5 @@ const STATE_FILE: &str = "state.json";
 pub const SUMMARY_FILE: &str = "summary.json";
 const TELEMETRY_FILE: &str = "telemetry.arrow";
 const REQUESTS_FILE: &str = "requests.jsonl";
+/// What a judge said, by what it was asked.
+const VERDICTS_FILE: &str = "analysis/verdicts.jsonl";

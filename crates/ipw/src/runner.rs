@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::analysis::accuracy::AccuracyOptions;
 use crate::client::{ClientError, InferenceClient, ServerInfo};
 use crate::dataset::Dataset;
 use crate::finalize::{self, Finished};
 use crate::hardware::GpuChoice;
 use crate::monitor::MonitorError;
 use crate::results::{ResultsError, RunDirectory, RunStatus, Summary};
+use crate::scoring::ScoreOptions;
 use crate::telemetry::SessionError;
 
 mod begin;
@@ -84,7 +84,7 @@ pub struct RunConfig {
     pub gpus: GpuChoice,
     /// Refuse to run without an energy basis.
     pub require_energy: bool,
-    /// Whether answers are scored and accuracy.json is written.
+    /// Whether answers are scored by their rules, and accuracy.json is written.
     pub analysis: bool,
     /// What was asked for, for the summary. No secrets.
     pub asked: Map<String, Value>,
@@ -337,8 +337,8 @@ fn close(
     summary.end_time = Some(begin::now());
     events(Event::Stage("making the final figures".to_owned()));
     let finished = tokio::task::block_in_place(|| {
-        let scoring = config.analysis.then(AccuracyOptions::default);
-        finalize::finalize(directory, summary, scoring)
+        let options = config.analysis.then(ScoreOptions::default);
+        finalize::finalize(directory, summary, options.as_ref())
     })?;
     let complete = matches!(end, End::Complete);
     if complete && config.require_energy && finished.summary.totals.energy_queries == 0 {

@@ -1,19 +1,26 @@
 //! All that is printed: results on stdout, everything else on stderr; plain where it isn't a terminal.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::analysis::compare::ComparisonReport;
+use crate::analysis::regression::RegressionReport;
 use crate::exit;
 use crate::finalize::Finished;
 use crate::runner::End;
 
+mod comparison;
+mod downloads;
 mod progress;
+mod regression;
+mod runs;
 mod table;
 
+pub use downloads::Downloads;
 pub use progress::Progress;
 
 /// Logs go to stderr, as much as `IPW_LOG` asks for (a tracing filter, `warn` by default).
@@ -62,6 +69,11 @@ fn print(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
+/// Where a table goes that was asked for on stdout.
+pub fn output() -> impl Write {
+    io::stdout().lock()
+}
+
 /// JSON on stdout.
 pub fn json<T: Serialize>(value: &T) {
     match serde_json::to_string_pretty(value) {
@@ -79,12 +91,32 @@ pub fn list(title: &str, entries: &[(String, String)]) {
     }
 }
 
+/// Files that were written, one a line.
+pub fn paths(paths: &[PathBuf]) {
+    paths.iter().for_each(|path| print(&path.display().to_string()));
+}
+
 /// A run's results: what was measured, the headline numbers, and where everything lies.
 pub fn results(finished: &Finished, directory: &Path) {
     print(&table::results(finished, directory));
 }
 
-/// The same for programs.
+/// Several runs' figures side by side.
+pub fn side_by_side(runs: &[(&Finished, &Path)]) {
+    print(&runs::side_by_side(runs));
+}
+
+/// What a run's tokens cost.
+pub fn regression(report: &RegressionReport) {
+    print(&regression::regression(report));
+}
+
+/// Runs compared.
+pub fn comparison(report: &ComparisonReport) {
+    print(&comparison::comparison(report));
+}
+
+/// One run's results for programs.
 #[must_use]
 pub fn report(finished: &Finished, directory: &Path) -> Value {
     let summary = &finished.summary;

@@ -132,6 +132,7 @@ impl Exchange<'_> {
             Fault::BadRequest(message) => self.refuse(&Refusal::BadRequest(message.clone())),
             Fault::WebPage => self.page(),
             Fault::Redirect(target) => self.redirect(target),
+            Fault::Raw(answer) => self.stream.write_all(answer.as_bytes()).map(|()| Then::Close),
             _ => return None,
         })
     }

@@ -164,11 +164,13 @@ fn efficiency(queries: &[ScoredQuery], energy: &EnergyRows) -> EfficiencySummary
         count.filter(|count| *count > 0.0).map(|count| total / count).filter(|_| !joules.is_empty())
     };
     let correct = joules.iter().filter(|(correct, _)| *correct).count();
-    let tokens: Option<i64> = energy.rows.iter().map(|(query, _)| query.output_tokens).sum();
+    // A server may claim any number: their sum must not overflow.
+    let tokens: Option<f64> =
+        energy.rows.iter().map(|(query, _)| query.output_tokens.map(|count| count as f64)).sum();
     EfficiencySummary {
         accuracy_of_energy_rows: accuracy(&joules),
         joules_per_correct_answer: per(Some(correct as f64)),
-        joules_per_output_token: per(tokens.map(|tokens| tokens as f64)),
+        joules_per_output_token: per(tokens),
         joules: summarize(&costs(&joules)),
         watts: summarize(&costs(&watts)),
         seconds: of_ok(|query| query.seconds),

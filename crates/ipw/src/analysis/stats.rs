@@ -5,8 +5,12 @@
 
 use crate::record::Stats;
 
+mod distributions;
+
+pub use distributions::{normal_cdf, normal_quantile, sign_test, student_t_975};
+
 /// The 97.5 % point of the normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
+pub(super) const Z: f64 = 1.959_963_984_540_054;
 
 /// The arithmetic mean; `None` of nothing.
 #[must_use]
@@ -142,22 +146,6 @@ fn correlation(queries: &[(bool, f64)], share: f64, cost: f64) -> f64 {
     }
     let scale = (of_success * of_cost).sqrt();
     if scale > 0.0 { (both / scale).clamp(-1.0, 1.0) } else { 0.0 }
-}
-
-/// The 97.5 % point of Student's t with so many degrees of freedom, to 0.001; infinite with none.
-fn student_t_975(degrees: usize) -> f64 {
-    const FEW: [f64; 5] = [f64::INFINITY, 12.706_205, 4.302_653, 3.182_446, 2.776_445];
-    if let Some(few) = FEW.get(degrees) {
-        return *few;
-    }
-    // The expansion around the normal distribution: Abramowitz and Stegun, 26.7.5.
-    let n = degrees as f64;
-    let z = |power: i32| Z.powi(power);
-    Z + (z(3) + Z) / (4.0 * n)
-        + (5.0 * z(5) + 16.0 * z(3) + 3.0 * Z) / (96.0 * n * n)
-        + (3.0 * z(7) + 19.0 * z(5) + 17.0 * z(3) - 15.0 * Z) / (384.0 * n * n * n)
-        + (79.0 * z(9) + 776.0 * z(7) + 1482.0 * z(5) - 1920.0 * z(3) - 945.0 * Z)
-            / (92_160.0 * n.powi(4))
 }
 
 fn finite(value: f64) -> Option<f64> {

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use crate::client::CLIENTS;
 use crate::dataset::DATASETS;
 use crate::exit::Exit;
+use crate::plot::{VISUALIZATIONS, pareto};
 use crate::ui;
 
 #[derive(Debug, Args)]
@@ -19,6 +20,7 @@ enum What {
     Clients,
     Datasets,
     Analyses,
+    Visualizations,
     All,
 }
 
@@ -27,6 +29,7 @@ pub(super) fn run(args: ListArgs) -> Exit {
         (What::Clients, "Clients (--client)", clients()),
         (What::Datasets, "Datasets (--dataset)", datasets()),
         (What::Analyses, "Analyses (made by ipw analyze)", analyses()),
+        (What::Visualizations, "Visualizations (ipw plot --visualization)", visualizations()),
     ];
     for (what, title, entries) in sections {
         if args.what == What::All || args.what == what {
@@ -49,5 +52,17 @@ fn datasets() -> Vec<(String, String)> {
 }
 
 fn analyses() -> Vec<(String, String)> {
-    vec![("accuracy".to_owned(), "accuracy, IPJ and IPW, with 95 % intervals".to_owned())]
+    let entries = [
+        ("accuracy", "accuracy, IPJ and IPW, with 95 % intervals"),
+        ("regression", "time, energy and power on tokens; joules per prompt and generated token"),
+    ];
+    entries.map(|(id, help)| (id.to_owned(), help.to_owned())).into()
+}
+
+fn visualizations() -> Vec<(String, String)> {
+    let of_one = VISUALIZATIONS.iter().map(|one| (one.id(), one.help()));
+    of_one
+        .chain([(pareto::ID, pareto::HELP)])
+        .map(|(id, help)| (id.to_owned(), help.to_owned()))
+        .collect()
 }

@@ -8,16 +8,17 @@ use anyhow::Context;
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Map, Value, json};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use super::env;
+use super::judging::{self, EvalArgs, Judged, Judging};
+use super::signals::watch_signals;
 use crate::client::{self, ClientConfig, Timeouts};
-use crate::dataset::{self, Dataset};
+use crate::dataset::{self, Dataset, DatasetError, DatasetParams, HubSettings, Request};
 use crate::derive;
 use crate::exit::{self, Exit, UsageError};
 use crate::hardware::GpuChoice;
-use crate::runner::{self, Energy, Existing, MonitorChoice, RunConfig};
+use crate::runner::{self, Energy, Existing, MonitorChoice, Run, RunConfig};
+use crate::scoring::ScoreOptions;
 use crate::telemetry::{SessionError, exposes_token};
 use crate::ui;
 
@@ -127,6 +128,8 @@ pub(super) struct ProfileArgs {
     /// The server runs on this machine even if its address doesn't look so (a tunnel)
     #[arg(long)]
     energy_host_is_local: bool,
+    #[command(flatten)]
+    eval: EvalArgs,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -159,45 +162,33 @@ fn temperature(text: &str) -> Result<f64, String> {
 }
 
 pub(super) async fn run(args: ProfileArgs) -> anyhow::Result<Exit> {
-    let config = config(&args)?;
-    let stop = CancellationToken::new();
-    watch_signals(stop.clone()).context("can't watch for signals")?;
+    // Found wrong now, and not after hours of queries.
+    let available = judging::available(&args.eval)?;
+    let config = config(&args).await?;
+    let stop = watch_signals().context("can't watch for signals")?;
     let progress = ui::Progress::new(args.quiet || args.json);
     let events = progress.events();
-    let run = runner::run(config, events, stop).await;
+    let run = runner::run(config, events, stop.clone()).await;
     progress.finish();
-    let run = run?;
-    if args.json {
-        ui::json(&ui::report(&run.finished, &run.directory));
+    let Run { end, directory, finished } = run?;
+    let (finished, judged) = if args.no_analysis {
+        (finished, Judged::All)
     } else {
-        ui::results(&run.finished, &run.directory);
+        let options = ScoreOptions { judge: args.eval.eval_model.clone(), ..Default::default() };
+        let judging = Judging { available, args: &args.eval, options, progress: &progress, stop };
+        judging.judge(&directory, finished).await?
+    };
+    if args.json {
+        ui::json(&ui::report(&finished, &directory));
+    } else {
+        ui::results(&finished, &directory);
     }
-    ui::ending(&run.end, &run.directory);
-    let queries = run.finished.summary.queries;
-    Ok(exit::of_end(&run.end, queries.rows() - queries.ok))
+    ui::ending(&end, &directory);
+    let queries = finished.summary.queries;
+    Ok(exit::of_end(&end, queries.rows() - queries.ok).worse(judged.exit()))
 }
 
-/// The first SIGINT or SIGTERM asks for an orderly end, the second leaves at once.
-fn watch_signals(stop: CancellationToken) -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if stop.is_cancelled() {
-                std::process::exit(Exit::Interrupted as i32);
-            }
-            ui::note("stopping: saving what is done (again to leave at once)");
-            stop.cancel();
-        }
-    });
-    Ok(())
-}
-
-fn config(args: &ProfileArgs) -> anyhow::Result<RunConfig> {
+async fn config(args: &ProfileArgs) -> anyhow::Result<RunConfig> {
     check_estimate(args)?;
     check_precise(args)?;
     allow_connections(args.concurrency)?;
@@ -223,7 +214,7 @@ fn config(args: &ProfileArgs) -> anyhow::Result<RunConfig> {
         },
     )?;
     let token = env::secret("IPW_MONITOR_TOKEN");
-    let dataset = cut(dataset::load(&args.dataset, &dataset_params)?, args.max_queries);
+    let dataset = cut(dataset(args, &dataset_params).await?, args.max_queries);
     Ok(RunConfig {
         client,
         model: args.model.clone(),
@@ -306,6 +297,14 @@ fn existing(args: &ProfileArgs) -> Existing {
     } else {
         Existing::Keep
     }
+}
+
+/// The dataset that is asked for; what is fetched for it is shown.
+async fn dataset(args: &ProfileArgs, params: &DatasetParams) -> Result<Dataset, DatasetError> {
+    let downloads = ui::Downloads::new(args.quiet || args.json);
+    let hub = HubSettings::from_environment(env::secret("HF_TOKEN"));
+    let events = downloads.events();
+    dataset::load(&args.dataset, &Request { params, hub: &hub, events: &events }).await
 }
 
 fn cut(mut dataset: Dataset, max_queries: Option<u64>) -> Dataset {
@@ -403,6 +402,9 @@ fn asked(
         "gpus": args.gpus,
         "require_energy": args.require_energy,
         "energy_host_is_local": args.energy_host_is_local,
+        "eval_client": args.eval.eval_client.id(),
+        "eval_base_url": args.eval.url(),
+        "eval_model": args.eval.model(),
     });
     match asked {
         Value::Object(asked) => asked,

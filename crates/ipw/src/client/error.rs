@@ -320,7 +320,7 @@ fn listing(available: &[String], total: Option<usize>) -> String {
 }
 
 /// A server's words, fit to stand in an error: one line, no control characters, shortened.
-pub(super) fn quote(words: &str) -> String {
+pub(crate) fn quote(words: &str) -> String {
     let mut clean = words
         .split(|character: char| character.is_control() || character.is_whitespace())
         .filter(|word| !word.is_empty())

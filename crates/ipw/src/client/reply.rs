@@ -14,19 +14,19 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 
 /// The answer to a request that isn't streamed.
 #[derive(Debug, Clone)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     pub(super) url: String,
-    pub(super) status: u16,
+    pub(crate) status: u16,
     pub(super) server: Option<String>,
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     content_type: String,
-    location: Option<String>,
-    retry_after: Option<Duration>,
+    pub(crate) location: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Reply {
     /// The head of an answer whose body is still to be read.
-    pub(super) fn new(response: &Response) -> Self {
+    pub(crate) fn new(response: &Response) -> Self {
         let headers = response.headers();
         Self {
             url: response.url().to_string(),
@@ -39,16 +39,16 @@ impl Reply {
         }
     }
 
-    pub(super) fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    pub(super) fn is_web_page(&self) -> bool {
+    pub(crate) fn is_web_page(&self) -> bool {
         is_html(&self.content_type)
     }
 
     /// The body as JSON, if it is that.
-    pub(super) fn json(&self) -> Option<Value> {
+    pub(crate) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
 
@@ -104,7 +104,7 @@ impl Reply {
     }
 
     /// What the server says, shortened; empty if it says nothing to be read by people.
-    pub(super) fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         if self.is_web_page() {
             return "a web page".to_owned();
         }

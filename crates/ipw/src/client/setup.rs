@@ -4,7 +4,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Client, Url};
+use reqwest::{Client, ClientBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::url::{is_loopback, text};
@@ -17,7 +17,7 @@ const POOL_IDLE: Duration = Duration::from_secs(4);
 ///
 /// # Errors
 /// A key that would go over the network in the clear, or that no header can hold.
-pub(super) fn authorization(
+pub(crate) fn authorization(
     url: &Url,
     key: Option<&SecretString>,
 ) -> Result<HeaderMap, ClientError> {
@@ -37,22 +37,28 @@ pub(super) fn authorization(
 ///
 /// # Errors
 /// No usable TLS set-up, e.g. no CA certificates.
-pub(super) fn build_client(
+pub(crate) fn build_client(
     url: &Url,
     headers: HeaderMap,
     timeouts: Timeouts,
 ) -> reqwest::Result<Client> {
+    builder(url)
+        .default_headers(headers)
+        .http1_only()
+        .pool_idle_timeout(POOL_IDLE)
+        .connect_timeout(timeouts.connect)
+        .build()
+}
+
+/// What all HTTP clients of this program have in common. A redirect is not followed (another server's
+/// time and energy would be measured; a key would go to a host that it isn't for), nothing is sent again
+/// (that is decided, and noted, by who sends), and what is on this machine is asked without a proxy.
+pub(crate) fn builder(url: &Url) -> ClientBuilder {
     install_ring();
     let mut builder = Client::builder()
         .user_agent(concat!("ipw/", env!("CARGO_PKG_VERSION")))
-        .default_headers(headers)
-        .http1_only()
         .tcp_nodelay(true)
-        .pool_idle_timeout(POOL_IDLE)
-        .connect_timeout(timeouts.connect)
-        // Another server's time and energy would be measured.
         .redirect(reqwest::redirect::Policy::none())
-        // What is sent again is decided here, where it is noted.
         .retry(reqwest::retry::never());
     if is_loopback(url) {
         builder = builder.no_proxy();
@@ -61,7 +67,7 @@ pub(super) fn build_client(
         // Spares the reading of the system's certificates, which may not even be there.
         builder = builder.tls_backend_preconfigured(without_certificates());
     }
-    builder.build()
+    builder
 }
 
 fn install_ring() {

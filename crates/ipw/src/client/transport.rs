@@ -65,7 +65,7 @@ fn innermost<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> 
 }
 
 /// The innermost cause, which is what a user can act on.
-pub(super) fn root_cause(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
         innermost = cause;

@@ -8,7 +8,7 @@ use super::ClientError;
 ///
 /// # Errors
 /// What isn't an http or https URL of a host, or holds credentials, a query or a fragment.
-pub(super) fn root(given: &str, example: &str) -> Result<Url, ClientError> {
+pub(crate) fn root(given: &str, example: &str) -> Result<Url, ClientError> {
     let refuse = |reason: String| ClientError::BadUrl { reason, example: example.to_owned() };
     let given = given.trim();
     let full = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
@@ -17,7 +17,7 @@ pub(super) fn root(given: &str, example: &str) -> Result<Url, ClientError> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(refuse(
             "it holds a user name or password, which would show in the list of processes; keys \
-             go into IPW_CLIENT_API_KEY"
+             go into IPW_CLIENT_API_KEY, a judge's into IPW_EVAL_API_KEY"
                 .to_owned(),
         ));
     }
@@ -34,7 +34,7 @@ pub(super) fn root(given: &str, example: &str) -> Result<Url, ClientError> {
 }
 
 /// Whether what is sent there stays on this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     match address.parse::<std::net::IpAddr>() {
@@ -62,7 +62,7 @@ pub(crate) fn is_in_the_clear(text: &str) -> bool {
 }
 
 /// The root as text, to put paths behind.
-pub(super) fn text(root: &Url) -> String {
+pub(crate) fn text(root: &Url) -> String {
     root.as_str().trim_end_matches('/').to_owned()
 }
 

@@ -1,79 +1,25 @@
-//! Rows of a dataset in JSON lines: one object a line, read as a stream.
+//! Rows in JSON lines: one object a line, read as a stream.
 //!
-//! Answers: which lines are usable samples, which are not and why, and the hash of all bytes. It does
-//! not know where the bytes come from. Memory is bounded by what is kept and by one line.
+//! Answers: the fields of each line, or why it has none, and the hash of all bytes. It does not know
+//! where the bytes come from. Memory is bounded by one line.
 
 use std::io::{self, BufRead};
 
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Sample, Scoring, SkippedRow, choice_letter};
+use super::revision_of;
+use super::rows::{Fields, LONGEST_ROW, ReadError, Rows};
 
-/// Longest line that is read, in bytes.
-const LONGEST_LINE: usize = 16 << 20;
-/// From here on reading goes on only while most of the rows are usable: a list of a million
-/// complaints helps nobody and would take the memory of many times the file.
-const MANY_SKIPPED: usize = 10_000;
-/// Integers above this are not all representable once a JSON reader has made them floating point.
-const LARGEST_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
-
-/// Which fields of a line are what.
-pub(super) struct Columns {
-    pub(super) problem: String,
-    pub(super) answer: String,
-    pub(super) subject: String,
-    /// For every row, whatever the row says; `None`: the row's own `scoring`, or by its looks.
-    pub(super) scoring: Option<Scoring>,
-}
-
-impl Default for Columns {
-    fn default() -> Self {
-        Self {
-            problem: "problem".to_owned(),
-            answer: "answer".to_owned(),
-            subject: "subject".to_owned(),
-            scoring: None,
-        }
-    }
-}
-
-/// What was read.
-#[derive(Debug)]
-pub(super) struct Rows {
-    pub(super) samples: Vec<Sample>,
-    pub(super) skipped: Vec<SkippedRow>,
-    /// `sha256:` and the hash of all bytes.
-    pub(super) revision: String,
-}
-
-/// Why reading stopped before the end.
-#[derive(Debug)]
-pub(super) enum ReadError {
-    Io(io::Error),
-    /// Thousands of rows can't be used, more than can; this is the first.
-    Hopeless(SkippedRow),
-}
-
-/// Reads all lines. A byte-order mark, Windows line ends and blank lines are no fault.
-pub(super) fn read(input: impl BufRead, columns: &Columns) -> Result<Rows, ReadError> {
+/// Reads all lines into `rows` and gives the revision: `sha256:` and the hash of all bytes. A byte-order
+/// mark, Windows line ends and blank lines are no fault.
+pub(super) fn read(input: impl BufRead, rows: &mut Rows<'_>) -> Result<String, ReadError> {
     let mut lines = Lines { input, hash: Sha256::new(), number: 0 };
-    let (mut samples, mut skipped) = (Vec::new(), Vec::new());
     while let Some(line) = lines.next().map_err(ReadError::Io)? {
-        let index = samples.len() + skipped.len();
-        match line.and_then(|bytes| usable(index, &bytes, columns)) {
-            Ok(Some(sample)) => samples.push(sample),
-            Ok(None) => {}
-            Err(reason) => {
-                skipped.push(SkippedRow { place: format!("line {}", lines.number), reason });
-                if skipped.len() > MANY_SKIPPED && skipped.len() > samples.len() {
-                    return Err(ReadError::Hopeless(skipped.swap_remove(0)));
-                }
-            }
-        }
+        let Some(row) = line.and_then(|bytes| fields(&bytes)).transpose() else { continue };
+        let number = lines.number;
+        rows.take(|| format!("line {number}"), row)?;
     }
-    let hash: String = lines.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Rows { samples, skipped, revision: format!("sha256:{hash}") })
+    Ok(revision_of(lines.hash))
 }
 
 /// The lines of a stream, of which it keeps the hash.
@@ -99,7 +45,7 @@ impl<R: BufRead> Lines<R> {
             let (taken, at_end) = (part.len(), end.is_some() || part.is_empty());
             self.hash.update(part);
             length += taken;
-            if length <= LONGEST_LINE {
+            if length <= LONGEST_ROW {
                 line.extend_from_slice(part);
             }
             self.input.consume(taken);
@@ -111,9 +57,9 @@ impl<R: BufRead> Lines<R> {
             return Ok(None);
         }
         self.number += 1;
-        if length > LONGEST_LINE {
+        if length > LONGEST_ROW {
             return Ok(Some(Err(format!(
-                "the line has {length} bytes; the longest that is read has {LONGEST_LINE}"
+                "the line has {length} bytes; the longest that is read has {LONGEST_ROW}"
             ))));
         }
         if self.number == 1 && line.starts_with(b"\xef\xbb\xbf") {
@@ -123,96 +69,44 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// The sample in a line, `None` for a blank line, or why there is none.
-fn usable(index: usize, line: &[u8], columns: &Columns) -> Result<Option<Sample>, String> {
+/// The fields in a line, `None` for a blank line, or why there are none.
+fn fields(line: &[u8]) -> Result<Option<Fields>, String> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
     let text = str::from_utf8(line).map_err(|_| "not UTF-8 text".to_owned())?;
-    let fields: Map<String, Value> =
-        serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
-    let problem = column(&fields, &columns.problem, "problem")?;
-    if problem.trim().is_empty() {
-        return Err(format!("`{}` is empty", columns.problem));
-    }
-    let answer = column(&fields, &columns.answer, "answer")?;
-    let subject = column(&fields, &columns.subject, "subject")?;
-    let scoring = scoring(&fields, columns.scoring, &problem, &answer)?;
-    let used = [&columns.problem, &columns.answer, &columns.subject];
-    let metadata =
-        fields.into_iter().filter(|(name, _)| name != "scoring" && !used.contains(&name)).collect();
-    Ok(Some(Sample { index, problem, answer, subject, scoring, metadata }))
-}
-
-/// A field as text; numbers become what a person would write.
-fn column(fields: &Map<String, Value>, name: &str, parameter: &str) -> Result<String, String> {
-    match fields.get(name) {
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Number(number)) => {
-            let exact = number.is_i64()
-                || number.is_u64()
-                || number.as_f64().is_some_and(|value| value.abs() < LARGEST_EXACT_INTEGER);
-            if exact {
-                Ok(number.to_string())
-            } else {
-                Err(format!("`{name}` is a number too large to be kept exactly; put it in quotes"))
-            }
-        }
-        Some(Value::Null) => Err(format!("`{name}` is null")),
-        Some(Value::Bool(_)) => Err(format!("`{name}` is true or false, not text")),
-        Some(Value::Array(_)) => Err(format!("`{name}` is a list, not text")),
-        Some(Value::Object(_)) => Err(format!("`{name}` is an object, not text")),
-        None => Err(format!(
-            "there is no `{name}`; name another column with --dataset-param {parameter}=COLUMN"
-        )),
-    }
-}
-
-/// How a row is scored: by the whole file's rule, by its own, by its looks.
-fn scoring(
-    fields: &Map<String, Value>,
-    for_all: Option<Scoring>,
-    problem: &str,
-    answer: &str,
-) -> Result<Scoring, String> {
-    let scoring = match (for_all, fields.get("scoring")) {
-        (Some(scoring), _) => scoring,
-        (None, None | Some(Value::Null)) => by_its_looks(problem, answer),
-        (None, Some(own)) => serde_json::from_value(own.clone())
-            .map_err(|_| format!("`scoring` is {own}; it can be \"letter\" or \"exact\""))?,
-    };
-    if scoring == Scoring::Letter && choice_letter(answer).is_none() {
-        return Err("it is scored by letter, but its answer is not one of A to J".to_owned());
-    }
-    Ok(scoring)
-}
-
-/// Multiple choice if the reference is a letter and the prompt shows options up to that letter.
-fn by_its_looks(problem: &str, answer: &str) -> Scoring {
-    let lettered = choice_letter(answer)
-        .is_some_and(|right| ['A', 'B', right].iter().all(|letter| shows_option(problem, *letter)));
-    if lettered { Scoring::Letter } else { Scoring::Exact }
-}
-
-/// Whether the text has an option `A.`, `A)`, `(A)` or `A:`.
-fn shows_option(problem: &str, letter: char) -> bool {
-    problem.match_indices(letter).any(|(at, _)| {
-        let before = problem[..at].chars().next_back();
-        let after = problem[at + letter.len_utf8()..].chars().next();
-        !before.is_some_and(char::is_alphanumeric) && matches!(after, Some('.' | ')' | ':'))
-    })
+    serde_json::from_str(text).map(Some).map_err(|error| format!("not a JSON object: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufReader, Read};
+    use std::io::{BufReader, Read as _};
 
     use proptest::prelude::*;
 
+    use serde_json::Value;
+
+    use super::super::rows::{Columns, MANY_SKIPPED};
+    use super::super::{Sample, Scoring, SkippedRow};
     use super::*;
 
-    fn rows(text: &str) -> Rows {
-        read(text.as_bytes(), &Columns::default()).unwrap()
+    /// What all lines come to.
+    #[derive(Debug)]
+    struct Read {
+        samples: Vec<Sample>,
+        skipped: Vec<SkippedRow>,
+        revision: String,
+    }
+
+    fn read_with(input: impl BufRead, columns: &Columns) -> Result<Read, ReadError> {
+        let convert = |index, fields| columns.sample(index, fields);
+        let mut rows = Rows::new(&convert);
+        let revision = read(input, &mut rows)?;
+        Ok(Read { samples: rows.samples, skipped: rows.skipped, revision })
+    }
+
+    fn rows(text: &str) -> Read {
+        read_with(text.as_bytes(), &Columns::default()).unwrap()
     }
 
     fn reasons(text: &str) -> Vec<(String, String)> {
@@ -250,8 +144,8 @@ mod tests {
                 "`answer` is a number too large",
             ),
             (
-                r#"{"problem": "p", "answer": "a", "subject": "s", "scoring": "judge"}"#,
-                "`scoring` is \"judge\"; it can be \"letter\" or \"exact\"",
+                r#"{"problem": "p", "answer": "a", "subject": "s", "scoring": "guess"}"#,
+                "`scoring` is \"guess\"; it can be letter, exact, numeric, math, constraints or judge",
             ),
             (
                 r#"{"problem": "p", "answer": "Ghent", "subject": "s", "scoring": "letter"}"#,
@@ -298,15 +192,15 @@ mod tests {
     #[test]
     fn a_line_that_is_not_utf_8_is_skipped_and_the_next_one_read() {
         let bytes = b"{\"problem\": \"\xff\", \"answer\": \"a\", \"subject\": \"s\"}\n{\"problem\": \"q\", \"answer\": \"a\", \"subject\": \"s\"}";
-        let rows = read(&bytes[..], &Columns::default()).unwrap();
+        let rows = read_with(&bytes[..], &Columns::default()).unwrap();
         assert_eq!((rows.samples.len(), rows.skipped[0].reason.as_str()), (1, "not UTF-8 text"));
     }
 
     #[test]
     fn a_line_over_the_limit_is_skipped_without_being_kept() {
-        let long = io::repeat(b'x').take(LONGEST_LINE as u64 + 5);
+        let long = io::repeat(b'x').take(LONGEST_ROW as u64 + 5);
         let rest = b"\n{\"problem\": \"q\", \"answer\": \"a\", \"subject\": \"s\"}\n";
-        let rows = read(BufReader::new(long.chain(&rest[..])), &Columns::default()).unwrap();
+        let rows = read_with(BufReader::new(long.chain(&rest[..])), &Columns::default()).unwrap();
         assert_eq!(rows.samples.len(), 1);
         assert!(
             rows.skipped[0].reason.starts_with("the line has 16777222 bytes"),
@@ -318,7 +212,7 @@ mod tests {
     #[test]
     fn a_stream_of_bad_rows_is_given_up() {
         let error =
-            read("x\n".repeat(MANY_SKIPPED + 1).as_bytes(), &Columns::default()).unwrap_err();
+            read_with("x\n".repeat(MANY_SKIPPED + 1).as_bytes(), &Columns::default()).unwrap_err();
         assert!(matches!(error, ReadError::Hopeless(row) if row.place == "line 1"));
     }
 
@@ -335,27 +229,10 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_is_multiple_choice_only_where_the_prompt_shows_options() {
-        let cases = [
-            ("Which?\nA. one\nB. two\nC. three", "C", Scoring::Letter),
-            ("Which? (A) one (B) two", " b ", Scoring::Letter),
-            ("Which?\nA) one\nB) two", "(B)", Scoring::Letter),
-            ("Which?\nA. one\nB. two", "C", Scoring::Exact),
-            ("Which product sold best, A, B or C?", "C", Scoring::Exact),
-            ("Which letter follows A?", "B", Scoring::Exact),
-            ("Which?\nA. one\nB. two", "two", Scoring::Exact),
-            ("Which?\nA. one\nB. two", "", Scoring::Exact),
-        ];
-        for (problem, answer, expected) in cases {
-            assert_eq!(by_its_looks(problem, answer), expected, "{problem} {answer}");
-        }
-    }
-
-    #[test]
     fn the_rule_for_all_rows_wins_over_a_rows_own() {
         let columns = Columns { scoring: Some(Scoring::Exact), ..Columns::default() };
         let row = r#"{"problem": "p", "answer": "B", "subject": "s", "scoring": "letter"}"#;
-        assert_eq!(read(row.as_bytes(), &columns).unwrap().samples[0].scoring, Scoring::Exact);
+        assert_eq!(read_with(row.as_bytes(), &columns).unwrap().samples[0].scoring, Scoring::Exact);
         assert_eq!(rows(row).samples[0].scoring, Scoring::Letter);
     }
 
@@ -366,7 +243,7 @@ mod tests {
             buffer in 1_usize..64,
         ) {
             let bytes = lines.join(&b'\n');
-            let read = read(BufReader::with_capacity(buffer, &bytes[..]), &Columns::default()).unwrap();
+            let read = read_with(BufReader::with_capacity(buffer, &bytes[..]), &Columns::default()).unwrap();
             let written = bytes
                 .split(|byte| *byte == b'\n')
                 .enumerate()

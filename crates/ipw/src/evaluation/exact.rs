@@ -1,53 +1,32 @@
 //! A short answer: is it the same text, or the same number, as the reference?
 //!
 //! The answer is taken from the last `Answer:` line that has one, else from the last `\boxed{}`, else
-//! from the last line if that is short enough to be a bare answer or to end in one behind an "is". Both sides are then stripped of what
-//! only dresses them (quotes, emphasis, `$`, a full stop, case, spaces) and compared: two quantities by
-//! their numbers, whole numbers exactly and others to [`TOLERANCE`]; all else as text. A unit in the
-//! answer is ignored where the reference has none, and must be the reference's where it has one.
+//! from the last line if that is short enough to be a bare answer or to end in one behind an "is". Both
+//! sides are then stripped of what only dresses them (quotes, emphasis, `$`, a full stop, case, spaces) and
+//! compared: two quantities by their numbers, whole numbers exactly and others to a millionth; all else as
+//! text. A unit in the answer is ignored where the reference has none, and must be the reference's where it
+//! has one.
 
-use super::{Evaluation, Verdict, latex};
+use super::marked::{answer_line, boxed, is_blank};
+use super::quantity::Quantity;
+use super::{Evaluation, latex};
 
-/// How far two numbers may lie apart that aren't both whole: absolutely, and relatively where the
-/// reference is under [`SMALL`].
-const TOLERANCE: f64 = 1e-6;
-const SMALL: f64 = 1e-3;
 /// A last line of at most this many characters can be an answer without a mark.
 const LONGEST_BARE_ANSWER: usize = 100;
 /// An answer that is longer than the reference by more bytes than this is another one: no dressing
 /// is that long. It bounds the work, too.
-const LONGEST_DRESSING: usize = 4_096;
-/// How much of what was taken for the answer is kept in the record, in characters.
-const LONGEST_EXTRACT: usize = 200;
-/// Words behind a number that change its value or put it in doubt, so that they are no unit.
-const NO_UNITS: [&str; 19] = [
-    "hundred", "thousand", "million", "billion", "trillion", "dozen", "k", "bn", "half", "or",
-    "and", "to", "x", "i", "pi", "\u{3c0}", "times", "plus", "minus",
-];
+pub(super) const LONGEST_DRESSING: usize = 4_096;
 
 /// Scores a short answer against its reference.
 pub(super) fn evaluate(reference: &str, response: &str) -> Evaluation {
     if reference.trim().is_empty() {
-        return Evaluation {
-            verdict: Verdict::Unevaluated,
-            method: "exact:no_reference".to_owned(),
-            extracted: None,
-            undecided: false,
-        };
+        return Evaluation::unevaluated("exact:no_reference");
     }
-    let Some((answer, rule)) = final_answer(reference, response) else {
-        return Evaluation {
-            verdict: Verdict::Unparsed,
-            method: "exact:none".to_owned(),
-            extracted: None,
-            undecided: false,
-        };
-    };
-    Evaluation {
-        verdict: if same(reference, answer) { Verdict::Correct } else { Verdict::Incorrect },
-        method: format!("exact:{rule}"),
-        extracted: Some(answer.trim().chars().take(LONGEST_EXTRACT).collect()),
-        undecided: false,
+    match final_answer(reference, response) {
+        Some((answer, rule)) => {
+            Evaluation::decided(same(reference, answer), format!("exact:{rule}"), answer)
+        }
+        None => Evaluation::unparsed("exact:none"),
     }
 }
 
@@ -61,38 +40,6 @@ fn final_answer<'a>(reference: &str, text: &'a str) -> Option<(&'a str, &'static
             let complement = complement(reference, line).map(|answer| (answer, "loose_is"));
             Some(complement.unwrap_or((line, "last_line")))
         })
-}
-
-/// What follows the last `Answer:` that is followed by anything, be it on the next line.
-fn answer_line(text: &str) -> Option<&str> {
-    let (mut last, mut announced) = (None, false);
-    for line in text.lines() {
-        match after_answer(line) {
-            Some(rest) if is_blank(rest) => announced = true,
-            Some(rest) => (last, announced) = (Some(rest), false),
-            None if announced && !is_blank(line) => (last, announced) = (Some(line), false),
-            None => {}
-        }
-    }
-    last
-}
-
-/// What stands behind the last `answer:` of a line, whatever its case and emphasis.
-fn after_answer(line: &str) -> Option<&str> {
-    const WORD: &str = "answer";
-    line.rmatch_indices(':').find_map(|(at, _)| {
-        let before = line[..at].trim_end_matches(['*', '_', ' ']);
-        let start = before.len().checked_sub(WORD.len())?;
-        let found = before.get(start..)?.eq_ignore_ascii_case(WORD)
-            && !before[..start].ends_with(char::is_alphanumeric);
-        let rest = &line[at + 1..];
-        // `**Answer:** 42`: the emphasis closes behind the colon.
-        found.then(|| rest.strip_prefix("**").or(rest.strip_prefix("__")).unwrap_or(rest))
-    })
-}
-
-fn boxed(text: &str) -> Option<&str> {
-    latex::last_boxed(text).filter(|content| !is_blank(content))
 }
 
 /// The last line, if it is short.
@@ -117,13 +64,8 @@ fn complement<'a>(reference: &str, line: &'a str) -> Option<&'a str> {
     (!is_blank(rest)).then_some(rest)
 }
 
-/// Whether there is nothing but space and marks of emphasis or code.
-fn is_blank(text: &str) -> bool {
-    text.chars().all(|letter| letter.is_whitespace() || matches!(letter, '*' | '_' | '`'))
-}
-
 /// Whether an answer says what the reference says.
-fn same(reference: &str, answer: &str) -> bool {
+pub(super) fn same(reference: &str, answer: &str) -> bool {
     if answer.len() > reference.len() + LONGEST_DRESSING {
         return false;
     }
@@ -154,7 +96,7 @@ fn folded(text: &str) -> String {
 }
 
 /// A text without what only dresses it. A text that is nothing else is left as it is.
-fn undressed(text: &str) -> String {
+pub(super) fn undressed(text: &str) -> String {
     let plain: String = text.chars().filter_map(plain_letter).collect();
     let plain =
         plain.replace("\\%", "%").replace("\\$", "$").replace("{,}", ",").replace("\\,", "");
@@ -207,156 +149,9 @@ fn without_brackets(text: &str) -> Option<&str> {
     })
 }
 
-/// A number, perhaps with a unit.
-#[derive(Debug, PartialEq)]
-struct Quantity<'a> {
-    value: f64,
-    /// All digits of a whole number: past 2^53 `value` can't tell neighbours apart.
-    whole: Option<String>,
-    unit: &'a str,
-}
-
-impl<'a> Quantity<'a> {
-    /// Reads `1,234.5`, `-3/4`, `\frac{3}{4}`, `$20`, `9.0 kJ`, `1.5e3`; nothing else may follow.
-    fn parse(text: &'a str) -> Option<Self> {
-        let (negative, rest) = match text.strip_prefix(['-', '+']) {
-            Some(rest) => (text.starts_with('-'), rest),
-            None => (false, text),
-        };
-        let rest = rest.strip_prefix(['$', '\u{20ac}', '\u{a3}']).unwrap_or(rest).trim_start();
-        let (magnitude, whole, rest) = match latex::fraction(rest) {
-            Some((numerator, denominator, rest)) => {
-                (quotient(decimal(numerator)?, decimal(denominator)?)?, None, rest)
-            }
-            None => unsigned(rest)?,
-        };
-        let unit = unit(rest)?;
-        let value = if negative { -magnitude } else { magnitude };
-        let whole = whole.or_else(|| few_digits(magnitude));
-        let whole = whole.map(|digits| match digits.as_str() {
-            "0" => digits,
-            _ if negative => format!("-{digits}"),
-            _ => digits,
-        });
-        Some(Self { value, whole, unit })
-    }
-
-    /// Whether `answer` is this quantity.
-    fn is_met_by(&self, answer: &Self) -> bool {
-        let unit = self.unit.is_empty() || same_unit(self.unit, answer.unit);
-        let number = match (&self.whole, &answer.whole) {
-            (Some(reference), Some(answer)) => reference == answer,
-            _ => {
-                let size = self.value.abs();
-                let scale = if size < SMALL { size } else { 1.0 };
-                (self.value - answer.value).abs() <= TOLERANCE * scale
-            }
-        };
-        unit && number
-    }
-}
-
-/// A number without sign at the start of a text: its value, its digits if it is whole, the rest.
-fn unsigned(text: &str) -> Option<(f64, Option<String>, &str)> {
-    let end =
-        text.find(|letter: char| !matches!(letter, '0'..='9' | ',' | '.')).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    let exponent = exponent(rest);
-    if exponent.is_none()
-        && let Some(after) = rest.trim_start().strip_prefix('/')
-        && after.trim_start().starts_with(|digit: char| digit.is_ascii_digit())
-    {
-        let after = after.trim_start();
-        let end = after
-            .find(|letter: char| !matches!(letter, '0'..='9' | ',' | '.'))
-            .unwrap_or(after.len());
-        let (denominator, rest) = after.split_at(end);
-        // `8/4/2` is a date or something else, but not one quotient.
-        if rest.trim_start().starts_with('/') {
-            return None;
-        }
-        return Some((quotient(decimal(digits)?, decimal(denominator)?)?, None, rest));
-    }
-    let plain = without_commas(digits)?;
-    let (exponent, rest) = exponent.unwrap_or(("", rest));
-    let value: f64 = format!("{plain}{exponent}").parse().ok()?;
-    Some((value, whole(&plain).filter(|_| exponent.is_empty()), rest)).filter(|_| value.is_finite())
-}
-
-/// `e3`, `E-2` at the start of a text, and the rest.
-fn exponent(text: &str) -> Option<(&str, &str)> {
-    let after = text.strip_prefix(['e', 'E'])?;
-    let digits = after.strip_prefix(['-', '+']).unwrap_or(after);
-    let length = digits.bytes().take_while(u8::is_ascii_digit).count();
-    (length > 0).then(|| text.split_at(text.len() - digits.len() + length))
-}
-
-/// A whole text that is a number without sign or exponent.
-fn decimal(text: &str) -> Option<f64> {
-    without_commas(text.trim())?.parse().ok()
-}
-
-fn quotient(numerator: f64, denominator: f64) -> Option<f64> {
-    (denominator != 0.0).then_some(numerator / denominator)
-}
-
-/// The digits without thousands commas, if it is one number written as numbers are: `007` is a code,
-/// `1,23` and `1.2.3` are something else.
-fn without_commas(text: &str) -> Option<String> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let mut groups = whole.split(',');
-    let first = groups.next()?;
-    let grouped = whole.contains(',');
-    let well_grouped = !grouped || (1..=3).contains(&first.len());
-    let code = first.len() > 1 && first.starts_with('0');
-    if !well_grouped
-        || code
-        || fraction.contains([',', '.'])
-        || (whole.is_empty() && fraction.is_empty())
-        || groups.any(|group| group.len() != 3)
-    {
-        return None;
-    }
-    Some(text.replace(',', ""))
-}
-
-/// The digits of a whole number, `12` for `12.00`.
-fn whole(plain: &str) -> Option<String> {
-    let (digits, fraction) = plain.split_once('.').unwrap_or((plain, ""));
-    let is_whole = !digits.is_empty() && fraction.bytes().all(|digit| digit == b'0');
-    is_whole.then(|| digits.to_owned())
-}
-
-/// The digits of a whole number that a float holds exactly.
-fn few_digits(value: f64) -> Option<String> {
-    const FEW: f64 = 9_007_199_254_740_992.0;
-    (value.fract() == 0.0 && value < FEW).then(|| format!("{value:.0}"))
-}
-
-/// What follows a number, if it can be a unit: nothing, a sign, or one or two words.
-fn unit(rest: &str) -> Option<&str> {
-    let unit = rest.trim();
-    let starts =
-        |letter: char| letter.is_alphabetic() || "%\u{b0}\u{20ac}\u{a3}$\u{2126}".contains(letter);
-    let words = || unit.split_whitespace();
-    let fits = unit.is_empty()
-        || (unit.starts_with(starts)
-            && !unit.contains(|letter: char| {
-                letter.is_ascii_digit() || ",;:=+()[]{}\\".contains(letter)
-            })
-            && words().count() <= 2
-            && !words().any(|word| NO_UNITS.contains(&word.to_lowercase().as_str())));
-    fits.then_some(unit)
-}
-
-/// The same letters, whatever their case; but a milliwatt is no megawatt.
-fn same_unit(reference: &str, answer: &str) -> bool {
-    let prefix = |unit: &str| unit.chars().next().filter(|first| matches!(first, 'm' | 'M'));
-    reference.to_lowercase() == answer.to_lowercase() && prefix(reference) == prefix(answer)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::{LONGEST_EXTRACT, Verdict};
     use super::*;
 
     #[test]
@@ -508,10 +303,8 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_of_slashes_is_no_number_however_long() {
-        assert!(unsigned("8/4/2").is_none());
+    fn a_chain_of_slashes_is_compared_as_text() {
         let chain = "1/".repeat(1 << 20) + "1";
-        assert!(unsigned(&chain).is_none());
         assert_ne!(evaluate(&chain, "Answer: 1").verdict, Verdict::Correct);
     }
 }

@@ -6,7 +6,9 @@
 //! article "A" don't count as letters that stand alone. Where MMLU-Pro would then guess at random, a
 //! boxed or bold letter of either case is taken and marked as loose; else there is no answer.
 
-use super::{Evaluation, Verdict, latex};
+use memchr::memmem;
+
+use super::{Evaluation, latex};
 use crate::dataset::choice_letter;
 
 /// Words after which, at the start of a sentence, "A" is the letter and not the article.
@@ -48,26 +50,13 @@ const AFTER_THE_LETTER_I: [&str; 8] = ["is", "and", "or", "nor", "because", "sin
 /// Scores a choice against the letter of the right option.
 pub(super) fn evaluate(reference: &str, response: &str) -> Evaluation {
     let Some(right) = choice_letter(reference) else {
-        return Evaluation {
-            verdict: Verdict::Unevaluated,
-            method: "letter:reference_is_no_letter".to_owned(),
-            extracted: None,
-            undecided: false,
-        };
+        return Evaluation::unevaluated("letter:reference_is_no_letter");
     };
     match chosen(response) {
-        Some((letter, rule)) => Evaluation {
-            verdict: if letter == right { Verdict::Correct } else { Verdict::Incorrect },
-            method: format!("letter:{rule}"),
-            extracted: Some(letter.to_string()),
-            undecided: false,
-        },
-        None => Evaluation {
-            verdict: Verdict::Unparsed,
-            method: "letter:none".to_owned(),
-            extracted: None,
-            undecided: false,
-        },
+        Some((letter, rule)) => {
+            Evaluation::decided(letter == right, format!("letter:{rule}"), &letter.to_string())
+        }
+        None => Evaluation::unparsed("letter:none"),
     }
 }
 
@@ -84,7 +73,7 @@ fn chosen(text: &str) -> Option<(char, &'static str)> {
 /// The first `answer is \(?([A-J])\)?`. As in the original, nothing is asked of what follows.
 fn answer_is(text: &str) -> Option<char> {
     const WORDS: &str = "answer is ";
-    text.match_indices(WORDS).find_map(|(at, _)| {
+    memmem::find_iter(text.as_bytes(), WORDS).find_map(|at| {
         let rest = &text[at + WORDS.len()..];
         first_option(rest.strip_prefix('(').unwrap_or(rest))
     })
@@ -94,7 +83,7 @@ fn answer_is(text: &str) -> Option<char> {
 fn answer_colon(text: &str) -> Option<char> {
     const WORD: &str = "nswer:";
     let mut found: Option<(usize, char)> = None;
-    for (at, _) in text.match_indices(WORD) {
+    for at in memmem::find_iter(text.as_bytes(), WORD) {
         if !text[..at].ends_with(['a', 'A']) {
             continue;
         }
@@ -110,7 +99,9 @@ fn answer_colon(text: &str) -> Option<char> {
 /// The last `\b[A-J]\b`, unless it is a word of a sentence.
 fn last_letter(text: &str) -> Option<(char, &'static str)> {
     let mut skipped = false;
-    for (at, letter) in text.char_indices().rev() {
+    // No byte of a longer character looks like a letter.
+    for (at, byte) in text.bytes().enumerate().rev() {
+        let letter = char::from(byte);
         if !is_option(letter) || !stands_alone(text, at) {
             continue;
         }
@@ -161,7 +152,11 @@ fn stands_alone(text: &str, at: usize) -> bool {
 
 /// Whether the letter that stands alone at `at` is the pronoun "I" or the article "A".
 fn is_a_word(text: &str, at: usize, letter: char) -> bool {
-    let rest = &text[at + 1..];
+    reads_as_word(letter, &text[at + 1..]) && (letter == 'I' || starts_a_sentence(&text[..at]))
+}
+
+/// Whether a letter that `rest` follows reads as the pronoun "I" or the article "A" at the start of a sentence.
+pub(super) fn reads_as_word(letter: char, rest: &str) -> bool {
     match letter {
         'I' => {
             let contracted = rest
@@ -169,10 +164,7 @@ fn is_a_word(text: &str, at: usize, letter: char) -> bool {
                 .is_some_and(|rest| rest.starts_with(char::is_lowercase));
             contracted || next_word(rest).is_some_and(|word| !AFTER_THE_LETTER_I.contains(&word))
         }
-        'A' => {
-            starts_a_sentence(&text[..at])
-                && next_word(rest).is_some_and(|word| !AFTER_THE_LETTER_A.contains(&word))
-        }
+        'A' => next_word(rest).is_some_and(|word| !AFTER_THE_LETTER_A.contains(&word)),
         _ => false,
     }
 }
@@ -192,6 +184,7 @@ fn starts_a_sentence(before: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Verdict;
     use super::*;
 
     #[test]
@@ -209,6 +202,8 @@ mod tests {
             ("answer:\n\n  F", Some(('F', "answer_colon"))),
             ("Answer: A, or rather answer: B\nAnswer: C", Some(('B', "answer_colon"))),
             ("Answer: none\nAnswer: C", Some(('C', "answer_colon"))),
+            ("Answer:\nAnswer: C", Some(('A', "answer_colon"))),
+            ("ANSWER: K, or Answer: D.", Some(('D', "answer_colon"))),
             // the last letter that stands alone
             ("**Answer:** B", Some(('B', "last_letter"))),
             ("The answer is **(B)**.", Some(('B', "last_letter"))),

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::replace::is_partial_of;
 use super::{
     DATASET_INFO_FILE, REQUESTS_FILE, ROWS_FILE, Result, ResultsError, RunStatus, STATE_FILE,
-    SUMMARY_FILE, TELEMETRY_FILE, read_summary,
+    SUMMARY_FILE, TELEMETRY_FILE, VERDICTS_FILE, read_summary,
 };
 
 const LOCK_FILE: &str = ".lock";
@@ -18,17 +18,20 @@ const LOCK_FILE: &str = ".lock";
 const RUN_MARKS: [&str; 4] = [SUMMARY_FILE, ROWS_FILE, REQUESTS_FILE, TELEMETRY_FILE];
 
 /// Everything a run writes, and so all that `--overwrite` may remove.
-const OWN_FILES: [&str; 11] = [
+const OWN_FILES: [&str; 14] = [
     ROWS_FILE,
     DATASET_INFO_FILE,
     STATE_FILE,
     TELEMETRY_FILE,
     REQUESTS_FILE,
+    VERDICTS_FILE,
     "analysis/accuracy.json",
     "analysis/regression.json",
     "plots/regression.png",
     "plots/output_kde.png",
     "report.html",
+    "queries.csv",
+    "queries.parquet",
     // Last: until it is gone, the directory says what it is.
     SUMMARY_FILE,
 ];

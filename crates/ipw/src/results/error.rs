@@ -132,7 +132,7 @@ impl ResultsError {
     }
 
     /// For what failed while `path` was written.
-    pub(super) fn writing(path: &Path) -> impl Fn(io::Error) -> Self {
+    pub(crate) fn writing(path: &Path) -> impl Fn(io::Error) -> Self {
         move |source| {
             let path = path.to_owned();
             match source.kind() {

@@ -19,21 +19,29 @@ const PARTIAL: &str = ".partial";
 /// # Errors
 /// The place can't be written, or its disk is full; the old file is then untouched.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(ResultsError::writing(parent))?;
-    }
     let mut text = serde_json::to_vec_pretty(value)
         .map_err(|source| ResultsError::unencodable(path, source))?;
     text.push(b'\n');
-    replace(path, |file| file.write_all(&text).map_err(ResultsError::writing(path)))
+    write_bytes(path, &text)
+}
+
+/// Writes `bytes` to `path`, in place of what is there, and makes the directory if there is none.
+///
+/// # Errors
+/// The place can't be written, or its disk is full; the old file is then untouched.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(ResultsError::writing(parent))?;
+    }
+    replace(path, |file| file.write_all(bytes).map_err(ResultsError::writing(path)))
 }
 
 /// Puts what `fill` writes in the place of `path`, durably: the content before the name, the name
 /// before this returns.
-pub(super) fn replace(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<&File>) -> Result<()>,
-) -> Result<()> {
+///
+/// # Errors
+/// What `fill` reports, or the place can't be written; the old file is then untouched.
+pub fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<&File>) -> Result<()>) -> Result<()> {
     let temporary = create_temporary(path).map_err(ResultsError::writing(path))?;
     let mut buffered = BufWriter::new(temporary.as_file());
     fill(&mut buffered)?;

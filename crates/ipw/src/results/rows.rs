@@ -277,7 +277,7 @@ impl<'a> Batches<'a> {
 }
 
 /// The record as the columns have it: answer and measurements below the model's name.
-fn to_row(record: &ProfilingRecord, model: &str) -> serde_json::Result<Value> {
+pub(super) fn to_row(record: &ProfilingRecord, model: &str) -> serde_json::Result<Value> {
     let mut row = serde_json::to_value(record)?;
     for (field, column) in [("response", ANSWERS), ("metrics", METRICS)] {
         let value = row.as_object_mut().and_then(|members| members.remove(field));

@@ -156,15 +156,15 @@ impl<S: Storage> GrowingStream<S> {
 }
 
 /// A message's place in the file.
-struct Header {
+pub(super) struct Header {
     /// The flatbuffer.
-    bytes: Vec<u8>,
-    body_offset: u64,
-    body_length: u64,
+    pub(super) bytes: Vec<u8>,
+    pub(super) body_offset: u64,
+    pub(super) body_length: u64,
 }
 
 /// Walks the messages of a stream up to its end.
-struct Messages {
+pub(super) struct Messages {
     file: File,
     path: PathBuf,
     /// Where the next message begins; at the end of stream once that was met.
@@ -173,12 +173,23 @@ struct Messages {
 
 impl Messages {
     fn open(path: &Path) -> Result<Self> {
+        Self::open_at(path, 0)
+    }
+
+    /// Those of a stream that begins at this byte of the file.
+    pub(super) fn open_at(path: &Path, position: u64) -> Result<Self> {
         let file = File::open(path).map_err(ResultsError::reading(path))?;
-        Ok(Self { file, path: path.to_owned(), position: 0 })
+        Ok(Self { file, path: path.to_owned(), position })
+    }
+
+    /// Whether the file ends here, as a stream may without the mark of its end.
+    pub(super) fn is_at_end_of_file(&self) -> Result<bool> {
+        let length = self.file.metadata().map_err(ResultsError::reading(&self.path))?.len();
+        Ok(self.position == length)
     }
 
     /// The next message's header; `None` at the end of the stream.
-    fn next_header(&mut self) -> Result<Option<Header>> {
+    pub(super) fn next_header(&mut self) -> Result<Option<Header>> {
         let prefix = self.read(self.position, END_OF_STREAM.len() as u64)?;
         if prefix == END_OF_STREAM {
             return Ok(None);
@@ -205,19 +216,25 @@ impl Messages {
 
     /// The stream's schema, which must be the first message.
     fn schema(&mut self) -> Result<StreamMetadata> {
-        let header = self.next_header()?.ok_or_else(|| self.damaged("it has no columns"))?;
-        if !is_modest_schema(&header.bytes) || header.body_length != 0 {
-            return Err(self.damaged("the first message is no schema, or an excessive one"));
-        }
-        let message = self.read(0, self.position)?;
-        let metadata = guarded(|| read_stream_metadata(&mut message.as_slice()))
-            .map_err(|what| self.damaged(&what))?;
+        let metadata = self.any_schema()?;
         let is_supported =
             |field: &arrow2::datatypes::Field| columns::is_supported(&field.data_type);
         if !metadata.schema.fields.iter().all(is_supported) {
             return Err(self.damaged("it has columns of types that are not in use"));
         }
         Ok(metadata)
+    }
+
+    /// The same, whatever types its columns have.
+    pub(super) fn any_schema(&mut self) -> Result<StreamMetadata> {
+        let start = self.position;
+        let header = self.next_header()?.ok_or_else(|| self.damaged("it has no columns"))?;
+        if !is_modest_schema(&header.bytes) || header.body_length != 0 {
+            return Err(self.damaged("the first message is no schema, or an excessive one"));
+        }
+        let message = self.read(start, self.position - start)?;
+        guarded(|| read_stream_metadata(&mut message.as_slice()))
+            .map_err(|what| self.damaged(&what))
     }
 
     /// The next batch; `None` at the end of the stream.
@@ -229,20 +246,10 @@ impl Messages {
         }
         let length = header.body_offset + header.body_length - start;
         let message = self.read(start, length)?;
-        let decode = || {
-            let mut reader = StreamReader::new(message.as_slice(), metadata.clone(), None);
-            match reader.next() {
-                Some(Ok(StreamState::Some(batch))) => Ok(batch),
-                Some(Err(error)) => Err(error),
-                Some(Ok(StreamState::Waiting)) | None => {
-                    Err(arrow2::error::Error::OutOfSpec("no batch in it".into()))
-                }
-            }
-        };
-        guarded(decode).map(Some).map_err(|what| self.damaged(&what))
+        decode_batch(&message, metadata, None).map(Some).map_err(|what| self.damaged(&what))
     }
 
-    fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
+    pub(super) fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
         // Asked each time: a commit may have made the file longer.
         let present = self.file.metadata().map_err(ResultsError::reading(&self.path))?.len();
         if offset.saturating_add(length) > present {
@@ -257,7 +264,7 @@ impl Messages {
         Ok(bytes)
     }
 
-    fn damaged(&self, what: &str) -> ResultsError {
+    pub(super) fn damaged(&self, what: &str) -> ResultsError {
         ResultsError::damaged(&self.path, format!("{what} (at byte {})", self.position))
     }
 }
@@ -303,6 +310,24 @@ impl Iterator for BatchReader {
         self.is_done = !matches!(next, Some(Ok(_)));
         next
     }
+}
+
+/// The batch in a message without compression; of its columns only those at `projection`, if given.
+pub(super) fn decode_batch(
+    message: &[u8],
+    metadata: &StreamMetadata,
+    projection: Option<Vec<usize>>,
+) -> std::result::Result<Batch, String> {
+    guarded(|| {
+        let mut reader = StreamReader::new(message, metadata.clone(), projection);
+        match reader.next() {
+            Some(Ok(StreamState::Some(batch))) => Ok(batch),
+            Some(Err(error)) => Err(error),
+            Some(Ok(StreamState::Waiting)) | None => {
+                Err(arrow2::error::Error::OutOfSpec("no batch in it".into()))
+            }
+        }
+    })
 }
 
 /// What `decode` gives; its panics are errors. The decoder is known to panic on some damaged input.
@@ -354,7 +379,8 @@ fn is_plausible_batch(header: &Header) -> bool {
     check().unwrap_or(false)
 }
 
-fn buffers_fit(batch: &RecordBatchRef<'_>, body_length: u64) -> Option<bool> {
+/// Whether a batch's buffers lie in a body of this length and, together, are no longer.
+pub(super) fn buffers_fit(batch: &RecordBatchRef<'_>, body_length: u64) -> Option<bool> {
     let mut total = 0_u64;
     for buffer in batch.buffers().ok()?? {
         let offset = u64::try_from(buffer.offset()).ok()?;

@@ -11,10 +11,14 @@ use serde_json::{Map, Value};
 
 use super::{Result, ResultsError, SUMMARY_FILE, write_json};
 use crate::client::ServerInfo;
+use crate::hardware::REPLAYED_PLATFORM;
 use crate::record::{ProfilingRecord, QueryStatus};
 
 /// The version of the files of a run that this program writes.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// What marks energies that come from a model of the hardware, and those of a recorded trace.
+pub const MARKS: [&str; 2] = ["ESTIMATED", "REPLAYED"];
 
 /// The most bytes a summary may have.
 const MAX_SUMMARY_BYTES: u64 = 64 << 20;
@@ -118,6 +122,19 @@ impl Summary {
         } else {
             *totals.failed_energy_joules.get_or_insert(0.0) += joules;
         }
+    }
+}
+
+impl Summary {
+    /// What stands beside every energy of a run that isn't measured here, in one word.
+    #[must_use]
+    pub fn mark(&self) -> Option<&'static str> {
+        let [estimated, replayed] = MARKS;
+        if self.energy.basis.as_deref() == Some("cpu_estimated") {
+            return Some(estimated);
+        }
+        let platform = self.hardware.platform.as_deref();
+        (platform == Some(REPLAYED_PLATFORM)).then_some(replayed)
     }
 }
 

@@ -22,8 +22,6 @@ const AHEAD: Duration = Duration::from_millis(5);
 const BEHIND: Duration = Duration::from_millis(3);
 /// Updates back from which one is foretold: beyond, an error of the period adds up.
 const RECENT_UPDATES: u32 = 10;
-/// How often what has come is looked at.
-const LOOK: Duration = Duration::from_millis(5);
 /// The least time for which what is awaited may keep a query back.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -64,9 +62,7 @@ impl Precise {
 
     /// Waits until every member has shown an update wholly after `end`.
     async fn covered(&self, end: Nanos) {
-        while !self.session.with_timeline(|timeline| self.meter.is_covered(timeline, end)) {
-            tokio::time::sleep(LOOK).await;
-        }
+        self.session.cover(|timeline| self.meter.is_covered(timeline, end)).await;
     }
 
     fn next_update(&self) -> Option<Nanos> {

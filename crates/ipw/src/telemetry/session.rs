@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use energy_proto::{Description, Nanos, Reading, SensorInfo, SensorReading};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +60,8 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Shared {
     timeline: RwLock<Timeline>,
     stats: Mutex<SessionStats>,
+    /// A reading has come.
+    arrived: Notify,
 }
 
 impl Shared {
@@ -69,6 +71,7 @@ impl Shared {
 
     fn push(&self, reading: &Reading) {
         self.timeline.write().unwrap_or_else(PoisonError::into_inner).push(reading);
+        self.arrived.notify_waiters();
     }
 }
 
@@ -164,6 +167,21 @@ impl TelemetrySession {
     #[must_use]
     pub fn get_window(&self, start: Nanos, end: Nanos) -> Vec<SensorReading> {
         self.with_timeline(|timeline| timeline.get_window(start, end))
+    }
+
+    /// Waits until what has come is enough, e.g. to bracket a window; it is looked at with each reading.
+    /// If the monitor is gone it may never be: bound the wait.
+    pub async fn cover(&self, enough: impl Fn(&Timeline) -> bool) {
+        loop {
+            // Before looking, so that no reading is missed in between.
+            let arrived = self.shared.arrived.notified();
+            tokio::pin!(arrived);
+            arrived.as_mut().enable();
+            if self.with_timeline(&enough) {
+                return;
+            }
+            arrived.await;
+        }
     }
 
     /// Looks at the readings; they can't change meanwhile.

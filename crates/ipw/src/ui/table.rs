@@ -8,9 +8,8 @@ use comfy_table::{Cell, CellAlignment, LineStyle, Table, presets};
 use crate::analysis::accuracy::AccuracySummary;
 use crate::analysis::stats::{mean, quantile};
 use crate::finalize::Finished;
-use crate::hardware::REPLAYED_PLATFORM;
 use crate::record::{ProfilingRecord, QueryStatus};
-use crate::results::{RunStatus, Summary};
+use crate::results::{MARKS, RunStatus, Summary};
 
 /// Digits that are shown of a figure: more than the sensors are good for, fewer than they print.
 const DIGITS: usize = 4;
@@ -27,7 +26,7 @@ pub(super) fn results(finished: &Finished, directory: &Path) -> String {
     );
     let answered: Vec<&ProfilingRecord> =
         finished.records.iter().filter(|record| record.status == QueryStatus::Ok).collect();
-    let mark = mark(summary).map(|mark| format!(" {mark}")).unwrap_or_default();
+    let mark = summary.mark().map(|mark| format!(" {mark}")).unwrap_or_default();
     let mark = mark.as_str();
     let _ = writeln!(text, "{}\n", figures(&answered, mark));
     if let Some(accuracy) = &finished.accuracy {
@@ -46,18 +45,6 @@ pub(super) fn results(finished: &Finished, directory: &Path) -> String {
         let _ = write!(text, "\nwarning: {warning}");
     }
     text
-}
-
-const MARKS: [&str; 2] = ["ESTIMATED", "REPLAYED"];
-
-/// What stands beside every number that isn't measured here.
-fn mark(summary: &Summary) -> Option<&'static str> {
-    let [estimated, replayed] = MARKS;
-    if summary.energy.basis.as_deref() == Some("cpu_estimated") {
-        return Some(estimated);
-    }
-    let platform = summary.hardware.platform.as_deref();
-    (platform == Some(REPLAYED_PLATFORM)).then_some(replayed)
 }
 
 fn queries(summary: &Summary) -> String {
@@ -80,33 +67,36 @@ fn queries(summary: &Summary) -> String {
     text
 }
 
-type Figure = fn(&ProfilingRecord) -> Option<f64>;
+pub(super) type Figure = fn(&ProfilingRecord) -> Option<f64>;
+
+/// What is shown of each query's numbers; whether it is made from energy.
+pub(super) const FIGURES: [(&str, (Figure, bool)); 7] = [
+    ("Energy per query (J)", (|record| record.metrics.energy_metrics.basis_joules, true)),
+    ("Power (W)", (watts, true)),
+    (
+        "Energy per output token (J)",
+        (|record| record.metrics.energy_metrics.energy_per_output_token_joules, true),
+    ),
+    (
+        "Time to first token (s)",
+        (|record| record.metrics.latency_metrics.time_to_first_token_seconds, false),
+    ),
+    ("Latency (s)", (|record| record.metrics.latency_metrics.total_query_seconds, false)),
+    (
+        "Tokens per second",
+        (|record| record.metrics.latency_metrics.throughput_tokens_per_sec, false),
+    ),
+    (
+        "Output tokens",
+        (|record| record.metrics.token_metrics.output.map(|tokens| tokens as f64), false),
+    ),
+];
 
 fn figures(records: &[&ProfilingRecord], mark: &str) -> String {
-    let rows: [(String, Figure); 7] = [
-        (format!("Energy per query (J){mark}"), |record| {
-            record.metrics.energy_metrics.basis_joules
-        }),
-        (format!("Power (W){mark}"), watts),
-        (format!("Energy per output token (J){mark}"), |record| {
-            record.metrics.energy_metrics.energy_per_output_token_joules
-        }),
-        ("Time to first token (s)".to_owned(), |record| {
-            record.metrics.latency_metrics.time_to_first_token_seconds
-        }),
-        ("Latency (s)".to_owned(), |record| record.metrics.latency_metrics.total_query_seconds),
-        ("Tokens per second".to_owned(), |record| {
-            record.metrics.latency_metrics.throughput_tokens_per_sec
-        }),
-        ("Output tokens".to_owned(), |record| {
-            record.metrics.token_metrics.output.map(|tokens| tokens as f64)
-        }),
-    ];
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')))
-        .set_header(["", "mean", "median", "p95", "max", "queries"].map(right_but_first()));
-    for (name, figure) in rows {
+    let mut table = new_table();
+    table.set_header(["", "mean", "median", "p95", "max", "queries"].map(right_but_first()));
+    for (name, (figure, is_energy)) in FIGURES {
+        let name = format!("{name}{}", if is_energy { mark } else { "" });
         let mut values: Vec<f64> = records.iter().filter_map(|record| figure(record)).collect();
         values.sort_by(f64::total_cmp);
         let cells = [
@@ -125,8 +115,15 @@ fn figures(records: &[&ProfilingRecord], mark: &str) -> String {
     table.trim_fmt()
 }
 
+/// A table with nothing but a line below its head.
+pub(super) fn new_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
+    table
+}
+
 /// Cells of numbers align right, the first of a row left.
-fn right_but_first<T: ToString>() -> impl FnMut(T) -> Cell {
+pub(super) fn right_but_first<T: ToString>() -> impl FnMut(T) -> Cell {
     let mut first = true;
     move |content| {
         let align = if first { CellAlignment::Left } else { CellAlignment::Right };
@@ -198,7 +195,7 @@ fn energy(summary: &Summary) -> String {
         (Some("counter"), Some(estimator)) => format!("counter ({estimator})"),
         (method, _) => method.unwrap_or("none").to_owned(),
     };
-    let mark = mark(summary).map(|mark| format!("{mark}, not measured; ")).unwrap_or_default();
+    let mark = summary.mark().map(|mark| format!("{mark}, not measured; ")).unwrap_or_default();
     let idle =
         energy.idle_watts.map(|idle| format!(", idle {} W", significant(idle))).unwrap_or_default();
     format!(
@@ -230,7 +227,7 @@ fn cost(summary: &Summary) -> Option<String> {
 }
 
 /// A number with [`DIGITS`] significant digits, without an exponent where that stays readable.
-fn significant(value: f64) -> String {
+pub(super) fn significant(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }

@@ -8,6 +8,7 @@
 mod attribution;
 mod bare_client;
 mod commit;
+mod dataset;
 mod disturbance;
 mod energy;
 mod finding;
@@ -17,7 +18,9 @@ mod machine;
 mod monitor;
 mod profile;
 mod report;
+mod scoring;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -40,11 +43,16 @@ struct Args {
     /// What this program starts itself as, to measure what a loop takes that does next to nothing
     #[arg(long, hide = true)]
     bare_loop: Option<String>,
+    /// What this program starts itself as, to load a dataset from this cache once
+    #[arg(long, hide = true)]
+    load_dataset: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Figure {
     Attribution,
+    Scoring,
+    Dataset,
     Monitor,
     Energy,
     Live,
@@ -82,6 +90,10 @@ fn main() -> Result<ExitCode> {
         monitor::bare::run(order)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(cache) = &args.load_dataset {
+        report::result(&dataset::load_once(cache)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let effort = if args.quick { Effort::Quick } else { Effort::Full };
     let figures =
         if args.figures.is_empty() { Figure::value_variants() } else { args.figures.as_slice() };
@@ -105,6 +117,8 @@ fn main() -> Result<ExitCode> {
 fn measure(figure: Figure, effort: Effort, args: &Args) -> Result<Vec<Finding>> {
     match figure {
         Figure::Attribution => attribution::measure(effort),
+        Figure::Scoring => scoring::measure(effort),
+        Figure::Dataset => dataset::measure(effort),
         Figure::Monitor => monitor::measure(effort),
         Figure::Energy => energy::measure(effort),
         Figure::Live => Ok(live::measure(effort)),

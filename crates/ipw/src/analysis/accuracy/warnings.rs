@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::AccuracyOptions;
 use super::rows::{Counts, EnergyRows, ScoredQuery, is_estimated, is_scored};
 use super::share;
-use crate::evaluation::Verdict;
+use crate::evaluation::{NOT_ASKED, Verdict};
+use crate::record::QueryStatus;
 
 /// Below this share of scored queries with energy a warning is due.
 const FULL_ENERGY_COVERAGE: f64 = 0.95;
@@ -20,7 +21,7 @@ pub(super) fn warnings(
     energy: &EnergyRows,
     options: AccuracyOptions,
 ) -> Vec<String> {
-    let of_accuracy = [unscored(counts), unparsed(queries, counts)];
+    let of_accuracy = [unscored(queries, counts), unparsed(queries, counts)];
     let of_energy = [
         queries.iter().any(is_estimated).then(|| {
             "ESTIMATED: the energy is an estimate from the load and a stated TDP, not a measurement"
@@ -34,21 +35,28 @@ pub(super) fn warnings(
     of_accuracy.into_iter().chain(of_energy).flatten().collect()
 }
 
-fn unscored(counts: &Counts) -> Option<String> {
-    if counts.scored() == 0 {
-        return Some(format!(
-            "no query was scored ({} failed, {} could not be evaluated): accuracy is unknown",
-            counts.failed, counts.unevaluated
-        ));
+fn unscored(queries: &[ScoredQuery], counts: &Counts) -> Option<String> {
+    let waiting = queries
+        .iter()
+        .filter(|query| query.status == QueryStatus::Ok)
+        .filter(|query| query.method.as_deref() == Some(NOT_ASKED))
+        .count();
+    let parts: Vec<String> = [
+        (counts.failed, "queries failed"),
+        (waiting, "answers wait for a judge"),
+        (counts.unevaluated - waiting, "could not be evaluated"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    let parts = parts.join(", ");
+    match (counts.scored(), parts.is_empty()) {
+        (0, true) => Some("no query was scored: accuracy is unknown".to_owned()),
+        (0, false) => Some(format!("no query was scored ({parts}): accuracy is unknown")),
+        (_, true) => None,
+        (scored, false) => Some(format!("{parts}: accuracy is that of the other {scored}")),
     }
-    (counts.failed + counts.unevaluated > 0).then(|| {
-        format!(
-            "{} queries failed and {} could not be evaluated: accuracy is that of the other {}",
-            counts.failed,
-            counts.unevaluated,
-            counts.scored()
-        )
-    })
 }
 
 fn unparsed(queries: &[ScoredQuery], counts: &Counts) -> Option<String> {
