@@ -55,7 +55,7 @@ pub(super) fn unwrapped(text: &str) -> Option<&str> {
     let inside = text.strip_suffix('}')?;
     WRAPPERS.iter().find_map(|command| {
         let argument = inside.strip_prefix(command)?.strip_prefix('{')?;
-        braces_match(argument).then_some(argument)
+        is_balanced(argument, b"{", b"}").then_some(argument)
     })
 }
 
@@ -67,17 +67,17 @@ pub(super) fn fraction(text: &str) -> Option<(&str, &str, &str)> {
     Some((numerator, denominator, rest))
 }
 
-/// Whether every brace that closes in the text was opened in it, and the other way round.
-fn braces_match(text: &str) -> bool {
+/// Whether each of the brackets `open` was closed by one of `close` in the text, and the other way round.
+pub(super) fn is_balanced(text: &str, open: &[u8], close: &[u8]) -> bool {
     let mut depth = 0_usize;
     for byte in text.bytes() {
-        match byte {
-            b'{' => depth += 1,
-            b'}' => match depth.checked_sub(1) {
+        if open.contains(&byte) {
+            depth += 1;
+        } else if close.contains(&byte) {
+            match depth.checked_sub(1) {
                 Some(less) => depth = less,
                 None => return false,
-            },
-            _ => {}
+            }
         }
     }
     depth == 0

@@ -135,12 +135,6 @@ impl Judge {
         self.completions.model()
     }
 
-    /// Whether it is on the loopback, and so takes this machine's energy.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        self.completions.is_local()
-    }
-
     /// Rules on all cases, so many at a time, and hands over each result as it comes, with the case's
     /// index. What is on its way when `stop` is cancelled or an error ends all is dropped.
     ///

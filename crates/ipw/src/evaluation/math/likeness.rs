@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::super::latex;
 use super::canonical::plain;
 use super::value::value;
 
@@ -263,18 +264,7 @@ fn split<'a>(text: &'a str, separator: &str) -> Vec<&'a str> {
 
 /// Whether every bracket that closes was opened before, and all are closed. A half-open interval's pair.
 fn is_balanced(text: &str) -> bool {
-    let mut depth = 0_usize;
-    for byte in text.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => match depth.checked_sub(1) {
-                Some(less) => depth = less,
-                None => return false,
-            },
-            _ => {}
-        }
-    }
-    depth == 0
+    latex::is_balanced(text, b"([{", b")]}")
 }
 
 #[cfg(test)]

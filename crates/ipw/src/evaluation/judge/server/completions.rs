@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::JudgeConfig;
-use crate::client::url::{is_loopback, root, text};
+use crate::client::url::{root, text};
 use crate::client::{ClientError, Reply, Timeouts, authorization, build_client, quote, root_cause};
 use crate::evaluation::judge::format::Format;
 use crate::evaluation::judge::{JudgeError, Ruling, parse};
@@ -37,7 +37,6 @@ pub(super) struct Completion {
 pub(super) struct Completions {
     client: Client,
     url: String,
-    is_local: bool,
     model: String,
     key: Option<SecretString>,
     timeout: Duration,
@@ -57,7 +56,6 @@ impl Completions {
         Ok(Self {
             client,
             url: format!("{}/v1/chat/completions", text(&at)),
-            is_local: is_loopback(&at),
             model: config.model,
             key,
             timeout: config.timeout,
@@ -67,10 +65,6 @@ impl Completions {
 
     pub(super) fn model(&self) -> &str {
         &self.model
-    }
-
-    pub(super) fn is_local(&self) -> bool {
-        self.is_local
     }
 
     /// Sends a request, and with less in it if the server refuses a field.
