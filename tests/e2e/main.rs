@@ -24,6 +24,7 @@ mod profile;
 mod python;
 mod real_server;
 mod replay;
+mod report;
 mod results;
 mod scripted;
 mod secure;

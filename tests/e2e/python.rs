@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-/// The interpreter with pyarrow, datasets and ollama; `None`, said on stderr, where none was set up
+/// The interpreter with pyarrow, datasets, playwright and others; `None`, said on stderr, where none was set up
 /// and not everything is required.
 pub(crate) fn interpreter(needed: &str) -> Option<OsString> {
     variable("IPW_TEST_PYTHON", &format!("a Python with `{needed}`"))

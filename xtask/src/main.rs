@@ -3,6 +3,7 @@
 //! Knows how to build, set up and start things; knows nothing of energy or models.
 
 mod bench;
+mod browser;
 mod ci;
 mod dataset;
 mod demo;

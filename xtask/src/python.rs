@@ -37,9 +37,9 @@ pub(crate) const DEMO: Environment = Environment {
 /// What the tests need: the programs that users read a run with.
 pub(crate) const TESTS: Environment = Environment {
     name: "tests",
-    purpose: "pyarrow, datasets, duckdb, scipy and others (about 200 MB)",
+    purpose: "pyarrow, datasets, duckdb, scipy, playwright and others (about 250 MB)",
     requirements: "tests/python/requirements.txt",
-    probe: "import datasets, duckdb, ollama, pyarrow, scipy, statsmodels",
+    probe: "import axe_playwright_python, datasets, duckdb, ollama, playwright, pyarrow, scipy, statsmodels",
 };
 
 impl Environment {

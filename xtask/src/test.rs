@@ -1,12 +1,13 @@
 //! `cargo xtask test`: sets up what the tests need and runs all of them.
 //!
 //! The tests learn of it by variables: IPW_TEST_REQUIRE_ALL=1 (nothing may be skipped for want of one
-//! of the others), IPW_TEST_PYTHON (an interpreter with pyarrow, datasets
-//! and ollama), IPW_DEMO_PYTHON (one with llama.cpp's server and a model) and IPW_DEMO_SERVER (the
-//! script that serves it).
+//! of the others), IPW_TEST_PYTHON (an interpreter with pyarrow, datasets, ollama and others),
+//! IPW_TEST_CHROMIUM (a browser's program), IPW_DEMO_PYTHON (an interpreter with llama.cpp's server and a
+//! model) and IPW_DEMO_SERVER (the script that serves it).
 
 use anyhow::{Result, ensure};
 
+use crate::browser;
 use crate::process::describe;
 use crate::python;
 use crate::steps::Steps;
@@ -20,6 +21,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let steps = Steps::start();
     let test_python = python::TESTS.ready(workspace, &steps)?;
     let demo_python = python::DEMO.ready(workspace, &steps)?;
+    let chromium = browser::ready(workspace, &steps)?;
     // `cargo test` builds neither programs nor shared libraries that only tests of other packages use.
     steps.announce("building the programs and the fake NVML library (minutes from cold)");
     let mut build = workspace.cargo(&["build", "--quiet", "--workspace"]);
@@ -31,6 +33,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         // All of it is here, so a test that misses something has failed.
         .env("IPW_TEST_REQUIRE_ALL", "1")
         .env("IPW_TEST_PYTHON", test_python)
+        .env("IPW_TEST_CHROMIUM", chromium)
         .env("IPW_DEMO_PYTHON", demo_python)
         .env("IPW_DEMO_SERVER", workspace.root.join("xtask/demo/server.py"));
     let status = workspace.processes.shown(&mut tests)?;

@@ -7,6 +7,7 @@
 pub mod accuracy;
 pub mod compare;
 pub mod kde;
+pub mod provenance;
 pub mod regression;
 pub mod stats;
-mod words;
+pub mod words;

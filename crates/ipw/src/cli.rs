@@ -12,6 +12,7 @@ mod judging;
 mod list;
 mod plot;
 mod profile;
+mod report;
 mod signals;
 
 /// How much intelligence per joule and per watt does a language model give on this hardware?
@@ -30,6 +31,8 @@ enum Command {
     Analyze(analyze::AnalyzeArgs),
     /// Draw runs: PNG and SVG files into their plots/ directories
     Plot(plot::PlotArgs),
+    /// Write runs as one HTML page: numbers, figures, answers, set-up
+    Report(report::ReportArgs),
     /// Say whether runs differ, and by how much: accuracy, energy, time, IPJ and IPW
     Compare(compare::CompareArgs),
     /// Write runs' rows as one flat table: CSV or Parquet
@@ -52,6 +55,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Profile(args) => profile::run(*args).await,
         Command::Plot(args) => plot::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Analyze(args) => analyze::run(&args).await,
         Command::Compare(args) => compare::run(&args),
         Command::Export(args) => export::run(&args),

@@ -15,6 +15,7 @@ pub mod hardware;
 pub mod monitor;
 pub mod plot;
 pub mod record;
+pub mod report;
 pub mod results;
 pub mod runner;
 pub mod scoring;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::analysis::compare::ComparisonReport;
+use crate::analysis::provenance::citation;
 use crate::analysis::regression::RegressionReport;
 use crate::exit;
 use crate::finalize::Finished;
@@ -120,6 +121,7 @@ pub fn comparison(report: &ComparisonReport) {
 #[must_use]
 pub fn report(finished: &Finished, directory: &Path) -> Value {
     let summary = &finished.summary;
+    let accuracy = finished.accuracy.as_ref().map(|accuracy| &accuracy.summary);
     json!({
         "directory": directory,
         "status": summary.status,
@@ -129,6 +131,7 @@ pub fn report(finished: &Finished, directory: &Path) -> Value {
         "energy": summary.energy,
         "accuracy": finished.accuracy,
         "warnings": summary.warnings,
+        "citation": accuracy.map(|accuracy| citation(summary, accuracy)),
     })
 }
 

@@ -1,5 +1,8 @@
 //! Figures as sentences have them: rounded to what matters, with their unit.
 
+/// Digits that tables show of a figure: more than the sensors are good for, fewer than they print.
+const DIGITS: usize = 4;
+
 /// Prefixes of units, largest first.
 const PREFIXES: [(f64, &str); 7] =
     [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n")];
@@ -31,7 +34,7 @@ pub(super) fn percent_range([low, high]: [f64; 2]) -> String {
 }
 
 /// A share in percent with one decimal: `71.0 %`.
-pub(super) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
@@ -50,6 +53,29 @@ pub(super) fn probability(p: f64) -> String {
 pub(super) fn three_digits(value: f64) -> String {
     let decimals = decimals_of(value);
     signed(format!("{value:.decimals$}"))
+}
+
+/// A number with [`DIGITS`] significant digits, without an exponent where that stays readable.
+pub fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if !(-5..9).contains(&magnitude) {
+        return format!("{value:.*e}", DIGITS - 1);
+    }
+    let decimals = (DIGITS as i32 - 1 - magnitude).max(0) as usize;
+    format!("{value:.decimals$}")
+}
+
+/// `text` with what can't stand in a line, or in XML, or would turn the direction of what follows, as
+/// spaces.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_shown = |c: char| !(c.is_control() || turns(c) || matches!(c, '\u{fffe}' | '\u{ffff}'));
+    let shown = |c: char| if is_shown(c) { c } else { ' ' };
+    text.chars().map(shown).collect()
 }
 
 /// `1 query`, `2 queries`.
@@ -83,6 +109,16 @@ fn signed(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        assert_eq!(significant(1234.56), "1235");
+        assert_eq!(significant(12.3456), "12.35");
+        assert_eq!(significant(0.000_123_456), "0.0001235");
+        assert_eq!(significant(1.5e-9), "1.500e-9");
+        assert_eq!(significant(0.0), "0");
+        assert_eq!(significant(-3.0), "-3.000");
+    }
 
     #[test]
     fn figures_have_three_digits_and_a_unit() {
@@ -135,5 +171,10 @@ mod tests {
             (counted(1, "query", "queries"), counted(2, "query", "queries")),
             ("1 query".into(), "2 queries".into())
         );
+    }
+
+    #[test]
+    fn what_has_no_place_in_a_line_becomes_a_space() {
+        assert_eq!(printable("a\nb\tc\u{0}d\u{ffff}e\u{202e}f"), "a b c d e f");
     }
 }

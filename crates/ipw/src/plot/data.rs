@@ -7,6 +7,7 @@ use super::axis::is_plottable;
 use super::figure::Caption;
 use super::number::count;
 use crate::analysis::accuracy::ScoredQuery;
+use crate::analysis::provenance;
 use crate::analysis::regression::RegressionRow;
 use crate::record::{ProfilingRecord, QueryStatus};
 use crate::results::{
@@ -117,6 +118,14 @@ impl RunData {
     /// # Errors
     /// It isn't a run, or can't be read.
     pub fn read(directory: &Path) -> Result<Self> {
+        Self::read_with(directory, |_| ())
+    }
+
+    /// Reads the run in `directory`, and shows `each` row to who needs more of it than numbers.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn read_with(directory: &Path, mut each: impl FnMut(ProfilingRecord)) -> Result<Self> {
         let summary = read_summary(directory)?;
         let requests = read_requests(directory).map_err(|error| error.to_string());
         let (mut queries, mut scored, mut fitted) = (Vec::new(), Vec::new(), Vec::new());
@@ -125,6 +134,7 @@ impl RunData {
             queries.push(Query::from(&record));
             scored.push(ScoredQuery::from(&record));
             fitted.push(RegressionRow::from(&record));
+            each(record);
         }
         Ok(Self { directory: directory.to_owned(), summary, queries, scored, fitted, requests })
     }
@@ -155,8 +165,8 @@ impl RunData {
     #[must_use]
     pub fn caption(&self) -> Caption {
         let summary = &self.summary;
-        let mut about = vec![hardware(summary), format!("dataset {}", summary.dataset)];
-        about.extend(server(summary));
+        let mut about = vec![provenance::hardware(summary), format!("dataset {}", summary.dataset)];
+        about.extend(provenance::server(summary));
         about.push(energy(summary));
         about.push(queries(summary));
         // A date is enough: what was when is in the summary.
@@ -171,35 +181,10 @@ pub fn positive(value: Option<f64>) -> Option<f64> {
     value.filter(|value| is_plottable(*value) && *value > 0.0)
 }
 
-fn hardware(summary: &Summary) -> String {
-    let hardware = &summary.hardware;
-    match (&hardware.gpu_name, hardware.gpu_count) {
-        (Some(name), 0 | 1) if !name.is_empty() => name.clone(),
-        (Some(name), boards) if !name.is_empty() => format!("{boards} × {name}"),
-        _ => hardware.cpu_brand.clone().unwrap_or_else(|| summary.hardware_label.clone()),
-    }
-}
-
-fn server(summary: &Summary) -> Option<String> {
-    let info = &summary.client_info;
-    let name = info.server.as_deref().filter(|name| !name.is_empty())?;
-    Some(match &info.version {
-        Some(version) => format!("{name} {version}"),
-        None => name.to_owned(),
-    })
-}
-
 fn energy(summary: &Summary) -> String {
-    let energy = &summary.energy;
-    let Some(basis) = &energy.basis else {
-        return format!("energy not measured ({})", energy.status);
-    };
-    match (energy.method.as_deref(), energy.estimator.as_deref()) {
-        (Some("counter"), Some(estimator)) => {
-            format!("energy basis {basis}, counter ({estimator})")
-        }
-        (Some(method), _) => format!("energy basis {basis}, {method}"),
-        (None, _) => format!("energy basis {basis}"),
+    match provenance::energy(summary) {
+        Ok(source) => format!("energy basis {source}"),
+        Err(reason) => format!("energy not measured ({reason})"),
     }
 }
 

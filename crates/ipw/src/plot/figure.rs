@@ -6,6 +6,7 @@ use super::font;
 use super::palette::{Hue, Ink};
 use super::panel::Panel;
 use super::scene::{Align, Area, Fill, Point, Scene, Shape, Stroke};
+use crate::analysis::words::printable;
 
 const TITLE_SIZE: f64 = 17.0;
 const MODEL_SIZE: f64 = 12.5;
@@ -143,7 +144,7 @@ impl Figure {
     /// With nothing in its texts that can't stand in a line.
     fn printable(&self) -> Self {
         let mut figure = self.clone();
-        let clean = |text: &mut String| *text = font::printable(text);
+        let clean = |text: &mut String| *text = printable(text);
         let clean_all = |texts: &mut Vec<String>| texts.iter_mut().for_each(clean);
         clean(&mut figure.title);
         clean(&mut figure.caption.subject);

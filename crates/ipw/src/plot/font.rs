@@ -18,16 +18,6 @@ static FACE: LazyLock<Face<'static>> =
 /// What stands for what was left out.
 const ELLIPSIS: char = '…';
 
-/// `text` with what can't stand in a line, or in XML, or would turn the direction of what follows, as
-/// spaces.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let is_shown = |c: char| !(c.is_control() || turns(c) || matches!(c, '\u{fffe}' | '\u{ffff}'));
-    let shown = |c: char| if is_shown(c) { c } else { ' ' };
-    text.chars().map(shown).collect()
-}
-
 /// The width of a line of text.
 #[must_use]
 pub fn width(text: &str, size: f64) -> f64 {
@@ -219,10 +209,5 @@ mod tests {
         let two = wrap(text, 12.0, 80.0, 2);
         assert!(two.len() == 2 && two[1].ends_with('…'), "{two:?}");
         assert!(wrap("", 12.0, 80.0, 2).is_empty());
-    }
-
-    #[test]
-    fn what_has_no_place_in_a_line_becomes_a_space() {
-        assert_eq!(printable("a\nb\tc\u{0}d\u{ffff}e\u{202e}f"), "a b c d e f");
     }
 }

@@ -45,6 +45,9 @@ const SCALE: [[u8; 3]; SHADES] = [
     [0x00, 0x36, 0x5c],
 ];
 
+const SHADE_CLASSES: [&str; SHADES] =
+    ["shade-0", "shade-1", "shade-2", "shade-3", "shade-4", "shade-5"];
+
 impl Ink {
     /// Red, green and blue.
     #[must_use]
@@ -69,12 +72,24 @@ impl Ink {
             Self::Frame => "frame",
             Self::Grid => "grid",
             Self::Paper => "paper",
-            Self::Hue(_) | Self::Shade(_) => "data",
+            Self::Hue(hue) => hue.class(),
+            Self::Shade(step) => SHADE_CLASSES[step.min(SHADES - 1)],
         }
     }
 }
 
 impl Hue {
+    fn class(self) -> &'static str {
+        match self {
+            Self::Blue => "blue",
+            Self::Vermillion => "vermillion",
+            Self::Green => "green",
+            Self::Orange => "orange",
+            Self::Sky => "sky",
+            Self::Purple => "purple",
+        }
+    }
+
     fn rgb(self) -> [u8; 3] {
         match self {
             Self::Blue => [0x00, 0x72, 0xb2],

@@ -12,24 +12,43 @@ use base64::engine::general_purpose::STANDARD;
 use super::font;
 use super::palette::Ink;
 use super::scene::{Fill, Label, Point, Scene, Shape, Stroke};
+use crate::analysis::words::printable;
 
-/// The file's text.
+/// A file's text.
 #[must_use]
 pub fn document(scene: &Scene) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     open(&mut out, scene);
+    let _ = writeln!(out, "<style>{}</style>", style());
+    close(&mut out, scene);
+    out
+}
+
+/// An element for a page of HTML, whose style sheet must have [`style`].
+#[must_use]
+pub fn element(scene: &Scene) -> String {
+    let mut out = String::new();
+    open(&mut out, scene);
+    close(&mut out, scene);
+    out
+}
+
+/// The style sheet that an element needs: the font, and how its texts are set.
+#[must_use]
+pub fn style() -> String {
     let family = font::FAMILY;
-    let _ = writeln!(
-        out,
-        "<style>@font-face{{font-family:\"{family}\";src:url(data:font/ttf;base64,{})}}\n\
-         .ipw-plot text{{font-kerning:none;font-variant-ligatures:none;white-space:pre}}</style>",
+    format!(
+        "@font-face{{font-family:\"{family}\";src:url(data:font/ttf;base64,{})}}\n\
+         .ipw-plot text{{font-kerning:none;font-variant-ligatures:none;white-space:pre}}",
         STANDARD.encode(font::DATA)
-    );
+    )
+}
+
+fn close(out: &mut String, scene: &Scene) {
     for shape in &scene.shapes {
-        draw(&mut out, shape);
+        draw(out, shape);
     }
     out.push_str("</svg>\n");
-    out
 }
 
 fn open(out: &mut String, scene: &Scene) {
@@ -162,7 +181,7 @@ fn of_hundredths(value: i64) -> String {
 
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in font::printable(text).chars() {
+    for c in printable(text).chars() {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),

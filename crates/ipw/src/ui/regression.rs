@@ -3,26 +3,14 @@
 use std::fmt::Write as _;
 
 use super::table::{new_table, right_but_first, significant};
-use crate::analysis::regression::{LineFit, RegressionReport};
+use crate::analysis::regression::RegressionReport;
 
 /// The lines, what a token costs in words, and what has to be known of both.
 pub(super) fn regression(report: &RegressionReport) -> String {
-    let lines = &report.data.regressions;
-    let rows: [(&str, &LineFit); 9] = [
-        ("Time to first token (s) on prompt tokens", &lines.input_tokens_vs_ttft),
-        ("Latency (s) on generated tokens", &lines.output_tokens_vs_latency),
-        ("Latency (s) on all tokens", &lines.total_tokens_vs_latency),
-        ("Energy (J) on prompt tokens", &lines.input_tokens_vs_energy),
-        ("Energy (J) on generated tokens", &lines.output_tokens_vs_energy),
-        ("Energy (J) on all tokens", &lines.total_tokens_vs_energy),
-        ("Power (W) on prompt tokens", &lines.input_tokens_vs_power),
-        ("Power (W) on all tokens", &lines.total_tokens_vs_power),
-        ("Power (W) on log of all tokens", &lines.total_tokens_vs_power_log),
-    ];
     let mut table = new_table();
     let head = ["", "slope", "95 %", "intercept", "r2", "queries"];
     table.set_header(head.map(right_but_first()));
-    for (name, line) in rows {
+    for (name, line) in report.data.regressions.named() {
         let interval =
             |[low, high]: [f64; 2]| format!("{} .. {}", significant(low), significant(high));
         let cells = [

@@ -6,13 +6,12 @@ use std::path::Path;
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, presets};
 
 use crate::analysis::accuracy::AccuracySummary;
+use crate::analysis::provenance::citation;
 use crate::analysis::stats::{mean, quantile};
+pub(super) use crate::analysis::words::significant;
 use crate::finalize::Finished;
 use crate::record::{ProfilingRecord, QueryStatus};
 use crate::results::{MARKS, RunStatus, Summary};
-
-/// Digits that are shown of a figure: more than the sensors are good for, fewer than they print.
-const DIGITS: usize = 4;
 
 /// Everything about a finished run that fits on a screen.
 pub(super) fn results(finished: &Finished, directory: &Path) -> String {
@@ -43,6 +42,9 @@ pub(super) fn results(finished: &Finished, directory: &Path) -> String {
     let known = summary.warnings.iter().filter(|warning| !said(warning));
     for warning in scored.chain(known) {
         let _ = write!(text, "\nwarning: {warning}");
+    }
+    if let Some(accuracy) = &finished.accuracy {
+        let _ = write!(text, "\nCite      {}", citation(summary, &accuracy.summary));
     }
     text
 }
@@ -224,32 +226,4 @@ fn cost(summary: &Summary) -> Option<String> {
     let parts: Vec<String> = dollars.into_iter().chain(carbon).collect();
     (!parts.is_empty())
         .then(|| format!("Cost      {} for the energy of the queries", parts.join(", ")))
-}
-
-/// A number with [`DIGITS`] significant digits, without an exponent where that stays readable.
-pub(super) fn significant(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return value.to_string();
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    if !(-5..9).contains(&magnitude) {
-        return format!("{value:.*e}", DIGITS - 1);
-    }
-    let decimals = (DIGITS as i32 - 1 - magnitude).max(0) as usize;
-    format!("{value:.decimals$}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_keep_four_digits() {
-        assert_eq!(significant(1234.56), "1235");
-        assert_eq!(significant(12.3456), "12.35");
-        assert_eq!(significant(0.000_123_456), "0.0001235");
-        assert_eq!(significant(1.5e-9), "1.500e-9");
-        assert_eq!(significant(0.0), "0");
-        assert_eq!(significant(-3.0), "-3.000");
-    }
 }

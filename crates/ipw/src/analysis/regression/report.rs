@@ -63,6 +63,24 @@ pub struct Regressions {
     pub output_tokens_vs_latency: LineFit,
 }
 
+impl Regressions {
+    /// The lines with what they are of, those of time first.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, &LineFit); 9] {
+        [
+            ("Time to first token (s) on prompt tokens", &self.input_tokens_vs_ttft),
+            ("Latency (s) on generated tokens", &self.output_tokens_vs_latency),
+            ("Latency (s) on all tokens", &self.total_tokens_vs_latency),
+            ("Energy (J) on prompt tokens", &self.input_tokens_vs_energy),
+            ("Energy (J) on generated tokens", &self.output_tokens_vs_energy),
+            ("Energy (J) on all tokens", &self.total_tokens_vs_energy),
+            ("Power (W) on prompt tokens", &self.input_tokens_vs_power),
+            ("Power (W) on all tokens", &self.total_tokens_vs_power),
+            ("Power (W) on log of all tokens", &self.total_tokens_vs_power_log),
+        ]
+    }
+}
+
 /// One line. Slope and all that follows from it are `None` of fewer than two points and of one distinct x.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LineFit {

@@ -1,0 +1,59 @@
+//! Runs as one HTML page that needs nothing else: no network, no script, no other file.
+//!
+//! Answers: what a reader should see of a run, and in which order: first what must be known of its
+//! numbers, then the numbers, then pictures, answers, and what it was made with. It computes nothing of
+//! its own: figures come from `analysis`, pictures from `plot`. Every text of a dataset, a model or a
+//! server is escaped by the template, and the page's policy forbids scripts altogether.
+
+use std::path::Path;
+
+use crate::analysis::accuracy::{self, AccuracyOptions, AccuracyReport};
+use crate::analysis::compare::{ComparedRow, RunRows, RunSettings};
+use crate::analysis::regression::{self, RegressionReport};
+use crate::plot::RunData;
+use crate::results::ResultsError;
+
+mod answers;
+mod comparison;
+mod page;
+mod parts;
+mod pictures;
+mod run;
+mod setup;
+
+use answers::Answers;
+pub use page::page;
+
+/// A run with all that its part of the page shows.
+pub struct ReportedRun {
+    /// Its directory's name.
+    name: String,
+    data: RunData,
+    accuracy: AccuracyReport,
+    regression: RegressionReport,
+    answers: Answers,
+    rows: RunRows,
+}
+
+impl ReportedRun {
+    /// Reads the run in `directory`, which stays as it is. Texts are kept of few answers only, so that
+    /// memory and page stay small.
+    ///
+    /// # Errors
+    /// It isn't a run, or can't be read.
+    pub fn read(directory: &Path, options: AccuracyOptions) -> Result<Self, ResultsError> {
+        let (mut answers, mut compared) = (Answers::default(), Vec::new());
+        let data = RunData::read_with(directory, |record| {
+            compared.push(ComparedRow::from(&record));
+            answers.add(&record);
+        })?;
+        let model = &data.summary.model;
+        let accuracy = accuracy::analyze(model, &data.scored, options);
+        let regression = regression::analyze(model, &data.fitted);
+        let name = directory.file_name().unwrap_or(directory.as_os_str());
+        let name = name.to_string_lossy().into_owned();
+        let settings = RunSettings::from(&data.summary);
+        let rows = RunRows { name: name.clone(), settings, rows: compared };
+        Ok(Self { name, data, accuracy, regression, answers, rows })
+    }
+}
