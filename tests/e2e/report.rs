@@ -123,7 +123,7 @@ fn a_run_has_its_warnings_first_then_headline_tables_figures_answers_and_set_up(
     let Some(found) = open(&page(place.path(), &["run"])) else { return };
     let light = &found["views"]["light"];
     assert_eq!(light["first"], "warnings");
-    assert_eq!(texts(&light["warnings"])[0], "1 queries failed: accuracy is that of the other 59");
+    assert_eq!(texts(&light["warnings"])[0], "1 query failed: accuracy is that of the other 59");
     let cards: Vec<&str> =
         light["cards"].as_array().unwrap().iter().map(|card| card[0].as_str().unwrap()).collect();
     assert_eq!(cards, ["Accuracy", "IPJ", "IPW", "Energy", "Power"]);

@@ -43,7 +43,8 @@ const PROFILE: [&str; 9] = [
     "--overwrite",
 ];
 /// What lies in a run's folder afterwards.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
+    ("report.html", "all of it on one page, for a browser"),
     ("data-00000-of-00001.arrow", "one row a query: prompt, answer, energy, latency, verdict"),
     ("summary.json", "the run: hardware, totals, energy, warnings"),
     ("analysis/accuracy.json", "accuracy, and accuracy per joule and per watt"),
@@ -91,8 +92,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let runs = workspace.target.join("demo-runs");
     profile(workspace, &steps, &server.url, &energy, &runs)?;
     drop(server);
+    let run = newest_run(&runs)?;
+    let mut page = Command::new(workspace.release_binary("ipw"));
+    workspace.processes.quiet("report", page.arg("report").arg(&run))?;
     steps.announce("done, the server is stopped");
-    steps::result(&report(workspace, &newest_run(&runs)?)?);
+    steps::result(&where_it_lies(workspace, &run)?);
     Ok(())
 }
 
@@ -254,7 +258,7 @@ fn dated_run(folder: &Path) -> Option<(SystemTime, PathBuf)> {
 ///
 /// # Errors
 /// If a file that a run must have is missing.
-fn report(workspace: &Workspace, run: &Path) -> Result<String> {
+fn where_it_lies(workspace: &Workspace, run: &Path) -> Result<String> {
     let mut text = format!("\nEverything is in {}\n", workspace.shown(run));
     for (file, meaning) in FILES {
         if !run.join(file).is_file() {

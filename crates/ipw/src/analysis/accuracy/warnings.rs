@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::AccuracyOptions;
 use super::rows::{Counts, EnergyRows, ScoredQuery, is_estimated, is_scored};
 use super::share;
+use crate::analysis::words::counted;
 use crate::evaluation::{NOT_ASKED, Verdict};
 use crate::record::QueryStatus;
 
@@ -42,13 +43,13 @@ fn unscored(queries: &[ScoredQuery], counts: &Counts) -> Option<String> {
         .filter(|query| query.method.as_deref() == Some(NOT_ASKED))
         .count();
     let parts: Vec<String> = [
-        (counts.failed, "queries failed"),
-        (waiting, "answers wait for a judge"),
-        (counts.unevaluated - waiting, "could not be evaluated"),
+        (counts.failed, ["query failed", "queries failed"]),
+        (waiting, ["answer waits for a judge", "answers wait for a judge"]),
+        (counts.unevaluated - waiting, ["could not be evaluated"; 2]),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("{count} {what}"))
+    .map(|(count, [one, many])| counted(count, one, many))
     .collect();
     let parts = parts.join(", ");
     match (counts.scored(), parts.is_empty()) {
@@ -80,9 +81,9 @@ fn unparsed(queries: &[ScoredQuery], counts: &Counts) -> Option<String> {
 fn impossible_energy(energy: &EnergyRows) -> Option<String> {
     (energy.impossible > 0).then(|| {
         format!(
-            "{} queries have an energy that can't be (zero, negative or not finite): they are left out \
-             of intelligence per joule and per watt; look at their energy_metrics.status",
-            energy.impossible
+            "{} an energy that can't be (zero, negative or not finite), which is left out of intelligence \
+             per joule and per watt; look at energy_metrics.status",
+            counted(energy.impossible, "query has", "queries have")
         )
     })
 }
