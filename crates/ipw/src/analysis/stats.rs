@@ -79,6 +79,24 @@ pub fn mean_ci95(values: &[f64]) -> Option<[f64; 2]> {
     Some([finite(mean - half_width)?, finite(mean + half_width)?])
 }
 
+/// The interval of the mean of values that can't be zero or less, as Student's t gives it on the log scale
+/// (delta method), so that its limits are positive, too; `None` of fewer than two, and unless every value
+/// is positive.
+#[must_use]
+pub fn positive_mean_ci95(values: &[f64]) -> Option<[f64; 2]> {
+    if values.iter().any(|value| value.is_nan() || *value <= 0.0) {
+        return None;
+    }
+    let (mean, factor) = (mean(values)?, mean_log_width(values)?.exp());
+    Some([finite(mean / factor)?, finite(mean * factor)?])
+}
+
+/// Half the width of the interval of a mean on the log scale; `None` of fewer than two values.
+fn mean_log_width(values: &[f64]) -> Option<f64> {
+    let (mean, deviation) = (mean(values)?, std_dev(values)?);
+    Some(student_t_975(values.len() - 1) * deviation / (values.len() as f64).sqrt() / mean)
+}
+
 /// Wilson's interval of a share of `successes` in `trials`, [low, high]; `None` of no trial.
 ///
 /// It stays inside 0 to 1 and keeps a width where every trial or none is a success, where the textbook
@@ -116,7 +134,7 @@ pub fn ratio_ci95(queries: &[(bool, f64)]) -> Option<[f64; 2]> {
     let costs: Vec<f64> = queries.iter().map(|(_, cost)| *cost).collect();
     let (share, cost) = (successes as f64 / n as f64, mean(&costs)?);
     let [share_low, share_high] = wilson_ci95(successes, n)?;
-    let cost_log_width = student_t_975(n - 1) * std_dev(&costs)? / (n as f64).sqrt() / cost;
+    let cost_log_width = mean_log_width(&costs)?;
     let correlation = correlation(queries, share, cost);
     let joined = |share_log_width: f64| {
         let square = share_log_width.powi(2) + cost_log_width.powi(2)
@@ -261,6 +279,19 @@ mod tests {
             (low - (2.5 - half_width)).abs() < 1e-6 && (high - (2.5 + half_width)).abs() < 1e-6
         );
         assert_eq!((mean_ci95(&[1.0]), mean_ci95(&[1.0, f64::NAN])), (None, None));
+    }
+
+    #[test]
+    fn the_mean_of_what_is_positive_has_positive_limits() {
+        let [low, high] = positive_mean_ci95(&[1.0, 2.0, 3.0, 4.0]).unwrap();
+        let factor = (3.182_446 * (5.0_f64 / 3.0).sqrt() / 2.0 / 2.5).exp();
+        assert!((low - 2.5 / factor).abs() < 1e-6 && (high - 2.5 * factor).abs() < 1e-6);
+        // Student's interval of these reaches below zero.
+        let [low, high] = positive_mean_ci95(&[1.0, 100.0]).unwrap();
+        assert!(0.0 < low && low < 50.5 && 50.5 < high, "{low} {high}");
+        for none in [&[1.0][..], &[1.0, 0.0], &[1.0, -2.0], &[1.0, f64::NAN]] {
+            assert_eq!(positive_mean_ci95(none), None);
+        }
     }
 
     /// Successes and costs with known true ratio, correlated through a common normal variable.

@@ -273,7 +273,7 @@ impl Figure {
     }
 
     fn draw_notes(&self, scene: &mut Scene, y: f64) -> f64 {
-        let wrap = |note: &String| font::wrap(note, TEXT_SIZE, self.inner(), 3);
+        let wrap = |note: &String| font::wrap(note, TEXT_SIZE, self.inner(), 5);
         draw_lines(scene, &self.notes.iter().flat_map(wrap).collect::<Vec<String>>(), y)
     }
 }

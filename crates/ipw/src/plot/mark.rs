@@ -12,6 +12,9 @@ pub const MOST_DOTS: usize = 1_500;
 /// From the middle of a triangle at an edge to its tip, in pixels.
 const TRIANGLE: f64 = 4.0;
 
+/// The same, where an interval is cut.
+const CUT: f64 = 2.5;
+
 /// From the middle of a cross to its corners, in pixels.
 const CROSS: f64 = 3.0;
 
@@ -84,7 +87,7 @@ pub enum Mark {
         /// Their paint.
         fill: Fill,
     },
-    /// Intervals.
+    /// Intervals; small triangles at the edges for ends beyond.
     Bars {
         /// The place on the other axis, and from where to where.
         bars: Vec<(f64, f64, f64)>,
@@ -167,7 +170,10 @@ impl Mark {
             }
             Self::Bars { bars, direction, stroke } => {
                 let lines = bars.iter().filter_map(|bar| frame.bar(*bar, *direction)).collect();
-                vec![Shape::Lines { lines, stroke: *stroke }]
+                let cut = bars.iter().flat_map(|bar| frame.cut_ends(*bar, *direction)).collect();
+                let cut = at_edges(cut, CUT, Fill { ink: stroke.ink, opacity: stroke.opacity });
+                let lines = Shape::Lines { lines, stroke: *stroke };
+                std::iter::once(lines).chain(cut).collect()
             }
             Self::Rule { at, direction, stroke } => {
                 let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
@@ -254,6 +260,23 @@ impl Frame<'_> {
         )
     }
 
+    /// Where a bar that is partly inside leaves the frame, and the direction to the outside.
+    fn cut_ends(&self, bar: (f64, f64, f64), direction: Direction) -> Vec<(Point, Point)> {
+        let Some(line) = self.bar(bar, direction) else { return Vec::new() };
+        let (along, outwards) = match direction {
+            Direction::Up => (self.y, Point::new(0.0, -1.0)),
+            Direction::Across => (self.x, Point::new(1.0, 0.0)),
+        };
+        let cut = |(value, at): (f64, &Point)| match along.share(value) {
+            above if above > 1.0 + 1e-9 => Some((*at, outwards)),
+            // Down to an axis that begins at zero is no cut: there is nothing below.
+            _ if along.low == 0.0 => None,
+            below if below < -1e-9 => Some((*at, Point::new(-outwards.x, -outwards.y))),
+            _ => None,
+        };
+        [bar.1, bar.2].into_iter().zip(&line).filter_map(cut).collect()
+    }
+
     /// The parts of a line that are inside.
     fn clipped(&self, points: &[Datum]) -> Vec<Vec<Point>> {
         let mut lines: Vec<Vec<Point>> = Vec::new();
@@ -327,7 +350,12 @@ fn dots(frame: &Frame<'_>, points: &[Datum], hue: Hue, radius: f64) -> Vec<Shape
 
 /// At the edges, for what is beyond them.
 fn triangles(frame: &Frame<'_>, points: &[Datum], ink: Ink) -> Option<Shape> {
-    let mut edges: Vec<(Point, Point)> = points.iter().filter_map(|at| frame.edge(*at)).collect();
+    let edges = points.iter().filter_map(|at| frame.edge(*at)).collect();
+    at_edges(edges, TRIANGLE, Fill::solid(ink))
+}
+
+/// Triangles at places on the edge, each with the direction to the outside.
+fn at_edges(mut edges: Vec<(Point, Point)>, size: f64, fill: Fill) -> Option<Shape> {
     // Many in one place look like one.
     let cell = |edge: &(Point, Point)| {
         let whole = |value: f64| (value / 2.0).round() as i64;
@@ -335,14 +363,15 @@ fn triangles(frame: &Frame<'_>, points: &[Datum], ink: Ink) -> Option<Shape> {
     };
     edges.sort_by_key(cell);
     edges.dedup_by_key(|edge| cell(edge));
-    let outlines: Vec<Vec<Point>> = edges.iter().map(|edge| triangle(edge.0, edge.1)).collect();
-    (!outlines.is_empty()).then(|| Shape::Surfaces { outlines, fill: Fill::solid(ink) })
+    let outlines: Vec<Vec<Point>> =
+        edges.iter().map(|edge| triangle(edge.0, edge.1, size)).collect();
+    (!outlines.is_empty()).then_some(Shape::Surfaces { outlines, fill })
 }
 
 /// With its tip at `at`, in the direction `away`, whose parts are -1, 0 or 1.
-fn triangle(at: Point, away: Point) -> Vec<Point> {
+fn triangle(at: Point, away: Point, size: f64) -> Vec<Point> {
     let length = away.x.hypot(away.y).max(1.0);
-    let (x, y) = (away.x / length * TRIANGLE, away.y / length * TRIANGLE);
+    let (x, y) = (away.x / length * size, away.y / length * size);
     let base = Point::new(at.x - 2.0 * x, at.y - 2.0 * y);
     vec![at, Point::new(base.x - y, base.y + x), Point::new(base.x + y, base.y - x)]
 }
@@ -461,10 +490,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_ends_at_the_frame_and_one_that_is_beyond_is_not_drawn() {
+    fn a_bar_ends_at_the_frame_with_a_triangle_and_one_that_is_beyond_is_not_drawn() {
         let (inf, nan) = (f64::INFINITY, f64::NAN);
         let bars = vec![
-            (5.0, -1.0, 5.0),
+            (5.0, 5.0, 11.0),
             (5.0, 20.0, 30.0),
             (50.0, 1.0, 2.0),
             (1.0, nan, 2.0),
@@ -472,10 +501,14 @@ mod tests {
         ];
         let stroke = Stroke::solid(Ink::Text, 1.0);
         let shapes = shapes(&Mark::Bars { bars, direction: Direction::Up, stroke });
-        let [Shape::Lines { lines, .. }] = &shapes[..] else { panic!("{shapes:?}") };
+        let [Shape::Lines { lines, .. }, Shape::Surfaces { outlines, .. }] = &shapes[..] else {
+            panic!("{shapes:?}")
+        };
         assert_eq!(lines.len(), 2);
-        assert_eq!(lines[0], [Point::new(200.0, 150.0), Point::new(200.0, 100.0)]);
+        assert_eq!(lines[0], [Point::new(200.0, 100.0), Point::new(200.0, 50.0)]);
         assert_eq!(lines[1], [Point::new(140.0, 150.0), Point::new(140.0, 50.0)]);
+        let tips: Vec<Point> = outlines.iter().map(|outline| outline[0]).collect();
+        assert_eq!(tips, [Point::new(140.0, 50.0), Point::new(200.0, 50.0)]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Unit {
                 (1e3, "kJ per token"),
                 (1e6, "MJ per token"),
             ],
-            Self::Watts => &[(1e-3, "mW"), (1.0, "W"), (1e3, "kW"), (1e6, "MW")],
+            Self::Watts => &[(1e-3, "mW"), (1.0, "W"), (1e3, "kW"), (1e6, "MW"), (1e9, "GW")],
             Self::Seconds => {
                 &[(1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h")]
             }
@@ -194,7 +194,7 @@ mod tests {
             "90.0 s",
             "15.0 min",
             "25.0 h",
-            "1,000,000 MW",
+            "1000 GW",
             "0.500",
         ];
         assert_eq!(shown, expected);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::WIDTH;
 use crate::analysis::accuracy::{AccuracyOptions, ScoredQuery, Tally, analyze};
-use crate::analysis::stats::{mean, mean_ci95};
+use crate::analysis::stats::{mean, positive_mean_ci95};
 use crate::evaluation::Verdict;
-use crate::plot::axis::Axis;
+use crate::plot::axis::{Axis, Scale};
 use crate::plot::data::positive;
 use crate::plot::figure::{Figure, Key, Row, Sample, Table};
 use crate::plot::mark::{Direction, Mark};
@@ -22,6 +22,9 @@ pub(in crate::plot) struct EnergyAccuracy;
 
 /// More subjects than these aren't read.
 const MOST_SUBJECTS: usize = 30;
+
+/// Intervals are cut from so many times the largest and so small a part of the least energy on.
+const FAR_END: f64 = 2.0;
 
 pub(super) const INTERVAL: Stroke =
     Stroke { ink: Ink::Muted, width: 1.1, opacity: 0.55, dash: None };
@@ -56,9 +59,7 @@ impl Visualization for EnergyAccuracy {
             return Err(NotDrawable("no answer is scored: ipw analyze scores them".to_owned()));
         };
         let (places, left_out) = places(run, subjects);
-        let mut notes = vec![
-            "Energy: mean of the scored queries that have it. Bars: 95 % intervals.".to_owned(),
-        ];
+        let mut notes = vec!["Energy: mean of the scored queries that have it.".to_owned()];
         if left_out > 0 {
             notes.push(format!(
                 "The {MOST_SUBJECTS} subjects with the most queries; {left_out} more are not shown."
@@ -73,7 +74,7 @@ impl Visualization for EnergyAccuracy {
                           answers, with 95 % intervals. The table has the same numbers."
                 .to_owned(),
             caption: run.caption(),
-            legend: keys("a subject, numbered as in the table"),
+            legend: keys("a subject, numbered as in the table", &panel),
             rows: vec![Row { panels: vec![panel], height: 300.0 }],
             table: Some(table("subject", &places)),
             notes,
@@ -82,8 +83,13 @@ impl Visualization for EnergyAccuracy {
     }
 }
 
-pub(super) fn keys(text: &str) -> Vec<Key> {
-    vec![Key::new(Sample::Dot(Hue::Blue), text), Key::new(Sample::Bar(INTERVAL), "95 % interval")]
+/// The legend of a panel.
+pub(super) fn keys(text: &str, panel: &Panel) -> Vec<Key> {
+    let mut keys = vec![Key::new(Sample::Dot(Hue::Blue), text)];
+    if panel.marks.iter().any(|mark| matches!(mark, Mark::Bars { .. })) {
+        keys.push(Key::new(Sample::Bar(INTERVAL), "95 % interval"));
+    }
+    keys
 }
 
 /// The energy of a query whose answer is scored: as the accuracy's own mean takes it.
@@ -112,7 +118,7 @@ fn places(run: &RunData, subjects: &BTreeMap<String, Tally>) -> (Vec<Place>, usi
             accuracy: 100.0 * tally.accuracy?,
             accuracy_ci95: tally.accuracy_ci95.map(|ends| ends.map(|end| 100.0 * end)),
             joules: mean(joules),
-            joules_ci95: mean_ci95(joules),
+            joules_ci95: positive_mean_ci95(joules),
         })
     };
     let mut places: Vec<Place> = all.into_iter().filter_map(place).collect();
@@ -130,38 +136,51 @@ pub(super) fn panel(name: &str, places: &[Place]) -> Option<Panel> {
         })
         .collect();
     // An interval of two queries may reach to the moon: it is cut.
-    let largest = known().map(|(.., joules)| joules).fold(0.0, f64::max);
-    let ends = bars.iter().flat_map(|bar| [bar.1, bar.2]).filter(|end| *end < 1.6 * largest);
-    let x = Axis::around(
-        name,
-        Unit::Joules,
-        known().map(|(.., joules)| joules).chain(ends.filter(|end| *end > 0.0)),
-    )?;
+    let (least, most) = known()
+        .map(|(.., joules)| joules)
+        .fold((f64::INFINITY, 0.0_f64), |(least, most), joules| (least.min(joules), most.max(joules)));
+    let near = (least / FAR_END)..(FAR_END * most);
+    let ends = bars.iter().flat_map(|bar| [bar.1, bar.2]).filter(|end| near.contains(end));
+    let x = energy_axis(name, known().map(|(.., joules)| joules).chain(ends).collect())?;
     let y = accuracy_axis(known().map(|(_, place, _)| place));
     let upright = known()
         .filter_map(|(_, place, joules)| place.accuracy_ci95.map(|[low, high]| (joules, low, high)))
         .collect();
     let points: Vec<_> = known().map(|(_, place, joules)| (joules, place.accuracy)).collect();
     let tags = known().map(|(at, place, joules)| ((joules, place.accuracy), (at + 1).to_string()));
-    let marks = vec![
-        Mark::Bars { bars, direction: Direction::Across, stroke: INTERVAL },
-        Mark::Bars { bars: upright, direction: Direction::Up, stroke: INTERVAL },
+    let bars = [(bars, Direction::Across), (upright, Direction::Up)]
+        .into_iter()
+        .filter(|(bars, _)| !bars.is_empty())
+        .map(|(bars, direction)| Mark::Bars { bars, direction, stroke: INTERVAL });
+    let dots = [
         Mark::Dots { points, hue: Hue::Blue, radius: 3.2 },
         Mark::Tags { tags: tags.collect() },
     ];
-    Some(Panel::new("", x, y, marks))
+    Some(Panel::new("", x, y, bars.chain(dots).collect()))
+}
+
+/// By ratio where energies are far apart, as those of small and large models are.
+fn energy_axis(name: &str, joules: Vec<f64>) -> Option<Axis> {
+    let by_ratio = Axis::by_ratio(name, Unit::Joules, joules.iter().copied())?;
+    if by_ratio.scale == Scale::Logarithmic {
+        return Some(by_ratio);
+    }
+    Axis::around(name, Unit::Joules, joules)
 }
 
 /// Whole tens around the accuracies and their intervals.
 fn accuracy_axis<'a>(places: impl Iterator<Item = &'a Place>) -> Axis {
     /// Beyond the ends, so that a dot on one is whole.
     const MARGIN: f64 = 2.0;
+    /// What the axis spans at least: a single place would stand between ticks of a percent.
+    const LEAST: f64 = 20.0;
     let ends = |place: &Place| place.accuracy_ci95.unwrap_or([place.accuracy; 2]);
     let (low, high) = places
         .map(ends)
         .fold((100.0_f64, 0.0_f64), |(low, high), [from, to]| (low.min(from), high.max(to)));
     let low = (((low - MARGIN) / 10.0).floor() * 10.0).max(0.0);
-    let high = (((high + MARGIN) / 10.0).ceil() * 10.0).min(100.0);
+    let high = (((high + MARGIN) / 10.0).ceil() * 10.0).max(low + LEAST).min(100.0);
+    let low = low.min(high - LEAST);
     Axis::new("Accuracy", Unit::Percent, low - MARGIN, high + MARGIN)
 }
 

@@ -37,7 +37,7 @@ impl Visualization for EnergyOverTime {
         let requests = run.requests.as_ref().map_err(|error| NotDrawable(error.clone()))?;
         let time = RunTime::of(&run.summary.segments, requests);
         let when = |query: &Query| time.seconds_of_unix(query.started_at_nanos);
-        let with_energy = |query: &Query| Some((when(query)?, query.joules?));
+        let with_energy = |query: &Query| Some((when(query)?, positive(query.joules)?));
         let answered: Vec<Datum> = run.answered().filter_map(with_energy).collect();
         let failed = run.queries.iter().filter(|query| !query.is_ok());
         let failed: Vec<Datum> = failed.filter_map(with_energy).collect();
@@ -47,6 +47,7 @@ impl Visualization for EnergyOverTime {
         };
         let x = Axis::new("Time of the run, pauses left out", Unit::Seconds, 0.0, time.length());
         let (mut marks, mut legend) = (Vec::new(), Vec::new());
+        let mut summed_up_beyond = None;
         if answered.len() <= MOST_BARS {
             let span = |query: &Query, ends: Option<[f64; 2]>| {
                 let [low, high] = ends?;
@@ -67,6 +68,7 @@ impl Visualization for EnergyOverTime {
             legend.insert(0, Key::new(Sample::Dot(Hue::Blue), "a query"));
         } else {
             marks.extend(summed_up(&answered, &time));
+            summed_up_beyond = beyond(&answered, y.high);
             legend.extend([
                 Key::new(Sample::Line(MEDIAN), "median of the queries at a time"),
                 Key::new(Sample::Surface(HALF), "middle half"),
@@ -85,7 +87,8 @@ impl Visualization for EnergyOverTime {
             direction: Direction::Up,
             stroke: RESUMED,
         }));
-        let panel = Panel::new("", x, y, marks).noting(told(run));
+        let mut panel = Panel::new("", x, y, marks).noting(told(run));
+        panel = summed_up_beyond.into_iter().fold(panel, Panel::noting);
         Ok(Figure {
             id: self.id(),
             title: "Energy by query over time".to_owned(),
@@ -113,6 +116,14 @@ fn told(run: &RunData) -> String {
     let answered = run.answered().count();
     told.push(format!("energy of {} of {} answered queries", count(sorted.len()), count(answered)));
     told.join(" · ")
+}
+
+/// What the bands don't show, since they end where the axis does.
+fn beyond(points: &[Datum], high: f64) -> Option<String> {
+    let above: Vec<f64> = points.iter().map(|at| at.1).filter(|joules| *joules > high).collect();
+    let most = above.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let up_to = || Unit::Joules.text(most);
+    (!above.is_empty()).then(|| format!("{} beyond, up to {}", count(above.len()), up_to()))
 }
 
 /// Medians and ranges of the queries that were sent in each stretch of time.

@@ -113,10 +113,11 @@ fn histogram(values: &[f64], x: &Axis) -> (Vec<Extent>, f64) {
     let (Some(least), Some(most)) = (values.first(), values.last()) else {
         return (Vec::new(), 1.0);
     };
-    // Freedman and Diaconis: twice the middle half's width by the cube root of n.
+    // Freedman and Diaconis: twice the middle half's width by the cube root of n. Of few values that is
+    // often one column for all, and Sturges' number of columns shows more.
     let n = values.len() as f64;
     let spread = quantile(values, 0.75).zip(quantile(values, 0.25)).map_or(0.0, |(a, b)| a - b);
-    let wanted = 2.0 * spread / n.cbrt();
+    let wanted = (2.0 * spread / n.cbrt()).min((most - least) / (n.log2() + 1.0).ceil());
     let least_width = (x.high - x.low) / MOST_COLUMNS as f64;
     let width = wanted.max(least_width).max(1.0).ceil();
     let first = (least / width).floor();

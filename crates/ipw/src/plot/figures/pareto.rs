@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::WIDTH;
 use super::energy_accuracy::{Place, keys, panel, scored_joules, table};
 use crate::analysis::accuracy::{AccuracyOptions, analyze};
-use crate::analysis::stats::mean_ci95;
+use crate::analysis::stats::positive_mean_ci95;
 use crate::plot::NotDrawable;
 use crate::plot::data::RunData;
 use crate::plot::figure::{Caption, Figure, Key, Row, Sample};
@@ -44,7 +44,7 @@ impl Standing {
             accuracy: 100.0 * accuracy,
             accuracy_ci95: report.accuracy_ci95.map(|ends| ends.map(|end| 100.0 * end)),
             joules: report.avg_per_query_energy_joules,
-            joules_ci95: mean_ci95(&joules),
+            joules_ci95: positive_mean_ci95(&joules),
         });
         Self {
             place,
@@ -74,7 +74,7 @@ pub fn draw(runs: &[Standing]) -> Result<Figure, NotDrawable> {
     let mut panel = panel("Mean energy per query", &places)
         .ok_or_else(|| NotDrawable("no run has both accuracy and energy".to_owned()))?;
     panel.marks.insert(0, Mark::Line { points: front, stroke: FRONT });
-    let mut legend = keys("a run, numbered as in the table");
+    let mut legend = keys("a run, numbered as in the table", &panel);
     legend.push(Key::new(Sample::Line(FRONT), "Pareto front: no run is better in both"));
     Ok(Figure {
         id: ID,
@@ -106,7 +106,7 @@ fn all(runs: &[Standing], of: impl Fn(&Standing) -> Option<&String>) -> Vec<Stri
 }
 
 fn notes(runs: &[Standing], shown: usize) -> Vec<String> {
-    let mut notes = vec!["Bars: 95 % intervals.".to_owned()];
+    let mut notes = Vec::new();
     if shown < runs.len() {
         notes
             .push(format!("{} runs have no scored answers and are not shown.", runs.len() - shown));
