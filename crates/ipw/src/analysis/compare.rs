@@ -109,13 +109,27 @@ fn pair(names: [&str; 2], common: &Common, trust: &EnergyTrust) -> PairReport {
     }
 }
 
+/// Which runs have no energy, and why.
+fn without_energy(runs: &[RunRows]) -> Option<String> {
+    let reason = |run: &RunRows| Some((run.name.clone(), run.settings.no_energy.clone()?));
+    let reasons: Vec<String> = runs
+        .iter()
+        .filter_map(reason)
+        .map(|(name, reason)| format!("{name} has no energy ({reason})"))
+        .collect();
+    (!reasons.is_empty()).then(|| reasons.join(", "))
+}
+
 impl EnergyTrust {
     fn of(runs: &[RunRows]) -> Self {
         let settings: Vec<&RunSettings> = runs.iter().map(|run| &run.settings).collect();
         let all_alike = |alike: fn(&RunSettings, &RunSettings) -> bool| {
             settings.windows(2).all(|neighbours| alike(neighbours[0], neighbours[1]))
         };
-        let obstacle = if !all_alike(|one, other| one.basis == other.basis) {
+        let without = without_energy(runs);
+        let obstacle = if let Some(without) = without {
+            Some(without)
+        } else if !all_alike(|one, other| one.basis == other.basis) {
             Some("the energies are of different bases".to_owned())
         } else if !all_alike(|one, other| one.is_estimated() == other.is_estimated()) {
             Some("one energy is an estimate and the other a measurement".to_owned())

@@ -294,7 +294,10 @@ mod tests {
             .map(|row| RegressionRow { basis_joules: Some(5.0 + rng.f64()), ..row })
             .collect();
         let sentence = analyze("m", &noise).sentence();
-        assert!(sentence.contains("a prompt token what can't be told from nothing"), "{sentence}");
+        assert!(
+            sentence.contains("a prompt token nothing that can be told from zero"),
+            "{sentence}"
+        );
         assert!(!sentence.contains("costs about as much as"), "{sentence}");
     }
 

@@ -18,7 +18,7 @@ pub(super) fn comparison(report: &ComparisonReport) -> String {
     }
     match &report.pair {
         Some(pair) => text.push_str(&of_two(pair)),
-        None => text.push_str(&ranked(&report.ranking)),
+        None => text.push_str(&ranked(&report.ranking, report.queries.answered)),
     }
     text.trim_end().to_owned()
 }
@@ -41,6 +41,13 @@ fn of_two(pair: &PairReport) -> String {
     }
     let mut text = format!("\n{}\n\n", table.trim_fmt());
     let _ = writeln!(text, "Accuracy: {}", pair.accuracy.verdict);
+    if pair.accuracy.pairs > 0 {
+        let AccuracyDifference { both, only_a, only_b, neither, .. } = pair.accuracy;
+        let _ = writeln!(
+            text,
+            "  right in both {both}, in A only {only_a}, in B only {only_b}, in neither {neither}"
+        );
+    }
     for (name, figure) in figures {
         let _ = writeln!(text, "{name}: {}", figure.verdict);
     }
@@ -74,7 +81,7 @@ fn figure_row(name: &str, figure: &Figure) -> [String; 8] {
     ]
 }
 
-fn ranked(ranking: &Ranking) -> String {
+fn ranked(ranking: &Ranking, answered: usize) -> String {
     let mut table = new_table();
     let head =
         ["", "run", "accuracy (%)", "J a query", "s a query", "IPJ", "95 %", "IPW", "Pareto front"];
@@ -98,8 +105,22 @@ fn ranked(ranking: &Ranking) -> String {
         ];
         table.add_row(cells.map(right_but_first()));
     }
-    let by = ranking.ranked_by.as_deref().unwrap_or("nothing that all runs have");
-    format!("\n{}\n\nRanked by {by}.\n", table.trim_fmt())
+    let by = match ranking.ranked_by.as_deref() {
+        Some("intelligence_per_joule") => "IPJ, intelligence per joule",
+        Some("joules") => "joules per query",
+        Some(other) => other,
+        None => {
+            return format!(
+                "\n{}\n\nNot ranked: there is nothing that all runs have.\n",
+                table.trim_fmt()
+            );
+        }
+    };
+    format!(
+        "\n{}\n\nRanked by {by}, over the {answered} queries that all runs answered. Within their intervals \
+         neighbours may change places.\n",
+        table.trim_fmt()
+    )
 }
 
 fn shown(value: Option<f64>, text: impl Fn(f64) -> String) -> String {

@@ -25,7 +25,7 @@ pub(super) struct Kind {
 
 pub(super) const ENERGY: Kind = Kind {
     unit: "J",
-    words: Words { noun: "energy", verb: "takes", more_is_better: false },
+    words: Words { noun: "energy", verb: "takes", less: "less", more_is_better: false },
     is_of_energy: true,
     is_of_accuracy: false,
     part: |query| Some([positive(query.basis_joules)?, 1.0]),
@@ -33,7 +33,7 @@ pub(super) const ENERGY: Kind = Kind {
 
 pub(super) const LATENCY: Kind = Kind {
     unit: "s",
-    words: Words { noun: "time", verb: "takes", more_is_better: false },
+    words: Words { noun: "time", verb: "takes", less: "less", more_is_better: false },
     is_of_energy: false,
     is_of_accuracy: false,
     part: |query| Some([positive(query.seconds)?, 1.0]),
@@ -41,7 +41,12 @@ pub(super) const LATENCY: Kind = Kind {
 
 pub(super) const FIRST_TOKEN: Kind = Kind {
     unit: "s",
-    words: Words { noun: "time to the first token", verb: "takes", more_is_better: false },
+    words: Words {
+        noun: "time to the first token",
+        verb: "takes",
+        less: "less",
+        more_is_better: false,
+    },
     is_of_energy: false,
     is_of_accuracy: false,
     part: |query| Some([positive(query.time_to_first_token_seconds)?, 1.0]),
@@ -49,7 +54,12 @@ pub(super) const FIRST_TOKEN: Kind = Kind {
 
 pub(super) const OUTPUT_TOKENS: Kind = Kind {
     unit: "tokens",
-    words: Words { noun: "text in its own tokens", verb: "writes", more_is_better: false },
+    words: Words {
+        noun: "output tokens (each model's own)",
+        verb: "writes",
+        less: "fewer",
+        more_is_better: false,
+    },
     is_of_energy: false,
     is_of_accuracy: false,
     part: |query| Some([query.output_tokens.filter(|tokens| *tokens >= 0)? as f64, 1.0]),
@@ -57,7 +67,12 @@ pub(super) const OUTPUT_TOKENS: Kind = Kind {
 
 pub(super) const PER_JOULE: Kind = Kind {
     unit: "1/J",
-    words: Words { noun: "intelligence per joule", verb: "gives", more_is_better: true },
+    words: Words {
+        noun: "intelligence per joule",
+        verb: "gives",
+        less: "less",
+        more_is_better: true,
+    },
     is_of_energy: true,
     is_of_accuracy: true,
     part: |query| Some([right(query)?, positive(query.basis_joules)?]),
@@ -65,7 +80,12 @@ pub(super) const PER_JOULE: Kind = Kind {
 
 pub(super) const PER_WATT: Kind = Kind {
     unit: "1/W",
-    words: Words { noun: "intelligence per watt", verb: "gives", more_is_better: true },
+    words: Words {
+        noun: "intelligence per watt",
+        verb: "gives",
+        less: "less",
+        more_is_better: true,
+    },
     is_of_energy: true,
     is_of_accuracy: true,
     part: |query| Some([right(query)?, watts(query)?]),

@@ -57,8 +57,12 @@ pub struct RunSettings {
     pub gain_error_pct: Option<f64>,
     /// The energy basis.
     pub basis: Option<String>,
+    /// Why there is no energy, where there is no basis.
+    pub no_energy: Option<String>,
     /// How the energy was had: counter, integrated, estimated.
     pub method: Option<String>,
+    /// The server's name and version; `None` if it didn't say.
+    pub server: Option<String>,
     /// Queries in flight.
     pub concurrency: u64,
     /// What was asked of the server beside the prompt: `temperature`, `max_tokens`, `seed`, and the
@@ -87,7 +91,9 @@ impl From<&Summary> for RunSettings {
             devices,
             gain_error_pct,
             basis: summary.energy.basis.clone(),
+            no_energy: no_energy(summary),
             method: summary.energy.method.clone(),
+            server: server(summary),
             // A run of before there was a choice had one.
             concurrency: asked("concurrency").and_then(|value| value.as_u64()).unwrap_or(1),
             sampling: sampling(asked),
@@ -102,6 +108,20 @@ impl RunSettings {
     pub(super) fn is_estimated(&self) -> bool {
         is_estimated(self.basis.as_deref(), self.method.as_deref())
     }
+}
+
+fn no_energy(summary: &Summary) -> Option<String> {
+    let energy = &summary.energy;
+    energy.basis.is_none().then(|| match energy.status.as_str() {
+        "" | "ok" => "no basis".to_owned(),
+        status => status.to_owned(),
+    })
+}
+
+fn server(summary: &Summary) -> Option<String> {
+    let info = &summary.client_info;
+    let parts = [info.server.as_deref()?, info.version.as_deref().unwrap_or_default()];
+    Some(parts.join(" ").trim_end().to_owned())
 }
 
 fn counted(segment: &Segment) -> impl Iterator<Item = &energy_proto::SensorInfo> {

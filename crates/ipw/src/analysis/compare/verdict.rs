@@ -13,6 +13,8 @@ const TIMES: f64 = 2.0;
 pub(super) struct Words {
     pub(super) noun: &'static str,
     pub(super) verb: &'static str,
+    /// Less or fewer.
+    pub(super) less: &'static str,
     pub(super) more_is_better: bool,
 }
 
@@ -23,7 +25,7 @@ pub(super) fn on_ratio(
     pairs: usize,
     [low, high]: [f64; 2],
 ) -> String {
-    let Words { noun, verb, more_is_better } = words;
+    let Words { noun, verb, less, more_is_better } = words;
     if low <= 1.0 && 1.0 <= high {
         return format!(
             "no difference in {noun} that {} could show: {a}'s is between {} below and {} above {b}'s",
@@ -50,7 +52,7 @@ pub(super) fn on_ratio(
         }
         [low, high] => {
             format!(
-                "{better} {verb} {} less {noun} than {other}",
+                "{better} {verb} {} {less} {noun} than {other}",
                 percent_range([1.0 - high, 1.0 - low])
             )
         }
@@ -127,9 +129,10 @@ fn p_text(p: f64) -> String {
 mod tests {
     use super::*;
 
-    const ENERGY: Words = Words { noun: "energy", verb: "takes", more_is_better: false };
+    const ENERGY: Words =
+        Words { noun: "energy", verb: "takes", less: "less", more_is_better: false };
     const PER_JOULE: Words =
-        Words { noun: "intelligence per joule", verb: "gives", more_is_better: true };
+        Words { noun: "intelligence per joule", verb: "gives", less: "less", more_is_better: true };
 
     #[test]
     fn a_difference_is_told_of_the_better_run() {

@@ -2,6 +2,7 @@
 
 use super::pairing::Overlap;
 use super::runs::{RunRows, RunSettings};
+use super::without_energy;
 use crate::analysis::words::{counted, percent};
 
 /// Below this share of the queries a warning is due.
@@ -21,14 +22,17 @@ pub(super) fn warnings(runs: &[RunRows], overlap: Overlap) -> Vec<String> {
         any(runs, |run| !run.settings.is_final).map(|names| {
             format!("the energies of {names} are provisional; run `ipw analyze` on it first")
         }),
-        differs(runs, "energy basis", |run| text(run.basis.as_ref())).map(|differs| {
+        without_energy(runs).map(|without| format!("{without}: nothing of energy is compared")),
+        differs_if_measured(runs, "energy basis", |run| text(run.basis.as_ref())).map(|differs| {
             format!("{differs}: figures of energy are of different things and are not compared")
         }),
-        differs(runs, "energy method", |run| text(run.method.as_ref()))
+        differs_if_measured(runs, "energy method", |run| text(run.method.as_ref()))
             .map(|differs| format!("{differs}: their errors differ")),
         differs(runs, "hardware", |run| run.hardware.clone())
             .map(|differs| format!("{differs}: what differs is due to the hardware, too")),
         sensors(runs),
+        differs(runs, "server", |run| text(run.server.as_ref()))
+            .map(|differs| format!("{differs}: what differs is due to the server, too")),
         differs(runs, "concurrency", |run| run.concurrency.to_string()).map(|differs| {
             format!("{differs}: latency, and a query's share of the energy, depend on how many are in flight")
         }),
@@ -48,6 +52,16 @@ fn any(runs: &[RunRows], is_so: impl Fn(&RunRows) -> bool) -> Option<String> {
     let names: Vec<&str> =
         runs.iter().filter(|run| is_so(run)).map(|run| run.name.as_str()).collect();
     (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// The same of what only energies have, which is told where each run has some.
+fn differs_if_measured(
+    runs: &[RunRows],
+    what: &str,
+    setting: impl Fn(&RunSettings) -> String,
+) -> Option<String> {
+    let all = runs.iter().all(|run| run.settings.no_energy.is_none());
+    all.then(|| differs(runs, what, setting)).flatten()
 }
 
 /// What each run has of a setting, if not all have the same.
@@ -117,7 +131,12 @@ fn of_overlap(overlap: Overlap) -> Vec<String> {
                 percent(share(answered, in_any))
             )
         }),
-        (share(scored, answered) < FULL).then(|| {
+        (scored == 0).then(|| {
+            "no query is scored in all runs: nothing is said of accuracy, IPJ and IPW; `ipw analyze RUN` scores \
+             answers"
+                .to_owned()
+        }),
+        (scored > 0 && share(scored, answered) < FULL).then(|| {
             format!("{scored} of these {answered} queries are scored in all runs: accuracy is over these")
         }),
         (answered < FEW_PAIRS).then(|| {

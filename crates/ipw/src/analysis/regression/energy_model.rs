@@ -4,6 +4,7 @@ use super::least_squares::Points;
 use super::report::{EnergyModel, RobustEnergyModel};
 use super::robust::Robust;
 use super::{OkRows, RegressionRow};
+use crate::analysis::words::counted;
 
 /// Fewer points than the three parameters and one more say nothing of how well they are known.
 const FEWEST: usize = 4;
@@ -66,8 +67,8 @@ fn points(rows: &OkRows) -> Points<2> {
 fn can_be_told_apart(points: &Points<2>) -> Result<(), String> {
     if points.len() < FEWEST {
         return Err(format!(
-            "{} queries have tokens and energy, and at least {FEWEST} are needed",
-            points.len()
+            "{} tokens and energy, and at least {FEWEST} are needed",
+            counted(points.len(), "query has", "queries have")
         ));
     }
     for (variable, kind) in [(0, "prompt"), (1, "generated")] {

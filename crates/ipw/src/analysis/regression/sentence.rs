@@ -55,7 +55,7 @@ fn costs(model: &EnergyModel) -> String {
 fn cost((value, interval): Cost) -> String {
     match interval {
         Some([low, high]) if low <= 0.0 && 0.0 <= high => {
-            format!("what can't be told from nothing ({})", range_with_unit([low, high], "J"))
+            format!("nothing that can be told from zero ({})", range_with_unit([low, high], "J"))
         }
         Some(interval) => format!("{} ({})", with_unit(value, "J"), range_with_unit(interval, "J")),
         None => with_unit(value, "J"),

@@ -138,7 +138,9 @@ pub(super) fn panel(name: &str, places: &[Place]) -> Option<Panel> {
     // An interval of two queries may reach to the moon: it is cut.
     let (least, most) = known()
         .map(|(.., joules)| joules)
-        .fold((f64::INFINITY, 0.0_f64), |(least, most), joules| (least.min(joules), most.max(joules)));
+        .fold((f64::INFINITY, 0.0_f64), |(least, most), joules| {
+            (least.min(joules), most.max(joules))
+        });
     let near = (least / FAR_END)..(FAR_END * most);
     let ends = bars.iter().flat_map(|bar| [bar.1, bar.2]).filter(|end| near.contains(end));
     let x = energy_axis(name, known().map(|(.., joules)| joules).chain(ends).collect())?;
@@ -152,10 +154,8 @@ pub(super) fn panel(name: &str, places: &[Place]) -> Option<Panel> {
         .into_iter()
         .filter(|(bars, _)| !bars.is_empty())
         .map(|(bars, direction)| Mark::Bars { bars, direction, stroke: INTERVAL });
-    let dots = [
-        Mark::Dots { points, hue: Hue::Blue, radius: 3.2 },
-        Mark::Tags { tags: tags.collect() },
-    ];
+    let dots =
+        [Mark::Dots { points, hue: Hue::Blue, radius: 3.2 }, Mark::Tags { tags: tags.collect() }];
     Some(Panel::new("", x, y, bars.chain(dots).collect()))
 }
 
