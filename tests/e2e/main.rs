@@ -2,6 +2,7 @@
 mod apple;
 mod attribution;
 mod client;
+mod compare;
 mod concurrency;
 mod conformance;
 mod export;
@@ -23,6 +24,7 @@ mod precise;
 mod profile;
 mod python;
 mod real_server;
+mod regression;
 mod replay;
 mod report;
 mod results;

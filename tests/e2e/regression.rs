@@ -1,0 +1,1 @@
+//! `ipw analyze --analysis regression`.
