@@ -4,6 +4,7 @@ use std::io::ErrorKind::BrokenPipe;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use crate::exit::{Exit, UsageError};
 use crate::export::{self, Format};
@@ -18,9 +19,20 @@ pub(super) struct ExportArgs {
     /// How the table is written
     #[arg(long, value_enum, default_value = "csv")]
     format: TableFormat,
-    /// One file for all runs; - for standard output (CSV) [default: queries.csv or queries.parquet in each run]
+    /// One file for all runs; - for standard output (CSV, without --json) [default: queries.csv or queries.parquet in each run]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Print as JSON how many queries went into which files
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was written; for programs as it is.
+#[derive(Debug, Default, Serialize)]
+struct Exported {
+    /// In all files.
+    rows: u64,
+    files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,8 +48,12 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
         TableFormat::Csv => (Format::Csv, "queries.csv"),
         TableFormat::Parquet => (Format::Parquet, "queries.parquet"),
     };
-    match &args.output {
+    let files = match &args.output {
         Some(output) if output.as_os_str() == "-" => {
+            if args.json {
+                let reason = "--json and --output - both print on standard output: give a file";
+                return Err(UsageError(reason.to_owned()).into());
+            }
             if format == Format::Parquet {
                 return Err(UsageError("Parquet needs a file: --output FILE".to_owned()).into());
             }
@@ -46,18 +62,20 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
                 Err(ResultsError::Io { source, .. }) if source.kind() == BrokenPipe => {}
                 written => drop(written?),
             }
+            return Ok(Exit::Done);
         }
-        Some(output) => {
-            let rows = export::export(&args.runs, format, output)?;
-            ui::note(&format!("{rows} queries in {}", output.display()));
-        }
-        None => {
-            for run in &args.runs {
-                let output = run.join(name);
-                let rows = export::export(std::slice::from_ref(run), format, &output)?;
-                ui::note(&format!("{rows} queries in {}", output.display()));
-            }
-        }
+        Some(output) => vec![(args.runs.as_slice(), output.clone())],
+        None => args.runs.iter().map(|run| (std::slice::from_ref(run), run.join(name))).collect(),
+    };
+    let mut exported = Exported::default();
+    for (runs, file) in files {
+        let rows = export::export(runs, format, &file)?;
+        ui::note(&format!("{rows} queries in {}", file.display()));
+        exported.rows += rows;
+        exported.files.push(file);
+    }
+    if args.json {
+        ui::json(&exported);
     }
     Ok(Exit::Done)
 }
