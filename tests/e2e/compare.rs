@@ -14,6 +14,8 @@ use ipw::results::{Summary, read_summary, write_summary};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::table::cells;
+
 type Change = fn(&mut ProfilingRecord);
 
 fn unchanged(_: &mut ProfilingRecord) {}
@@ -76,13 +78,6 @@ fn warnings(report: &Value) -> Vec<&str> {
 
 fn verdict<'a>(report: &'a Value, figure: &str) -> &'a str {
     report["pair"][figure]["verdict"].as_str().unwrap()
-}
-
-/// The cells of a table's row, by its first one; columns are two spaces apart.
-fn cells(text: &str, name: &str) -> Vec<String> {
-    let row = text.lines().find(|line| line.trim_start().starts_with(name));
-    let row = row.unwrap_or_else(|| panic!("no row `{name}` in\n{text}"));
-    row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
 }
 
 fn is_shown(shown: &str, value: &Value, scale: f64) -> bool {

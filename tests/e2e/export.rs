@@ -10,7 +10,7 @@ use std::time::Duration;
 use e2e::fake_server::{Behaviour, ChatRequest, FakeServer, Fault, Flavour, Setup};
 use e2e::profile::{Hardware, Place, Recorded, run};
 use fake_nvml::{Gpu, Model};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::python;
 
@@ -51,9 +51,11 @@ fn two_runs_are_one_table_in_both_formats_and_what_is_unknown_stays_so() {
     runs.sort();
     for format in ["csv", "parquet"] {
         let table = place.runs().parent().unwrap().join(format!("all.{format}"));
-        let mut export = place.ipw(&["export", "--format", format, "--output"]);
+        let mut export = place.ipw(&["export", "--json", "--format", format, "--output"]);
         let ended = run(export.arg(&table).args(&runs));
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(told, json!({"rows": 6, "files": [table]}));
         let Some(read) = read(&table) else { return };
         let rows = read["rows"].as_array().unwrap();
         assert_eq!(rows.len(), 6);
@@ -77,9 +79,17 @@ fn two_runs_are_one_table_in_both_formats_and_what_is_unknown_stays_so() {
         assert_eq!(read["types"]["lm_correctness"], "BOOLEAN", "{format}");
     }
     let own = run(&mut place.ipw(&["export", runs[0].to_str().unwrap()]));
-    assert_eq!(own.code, Some(0), "{}", own.stderr);
+    assert_eq!((own.code, own.stdout.as_str()), (Some(0), ""), "{}", own.stderr);
+    let each = run(place.ipw(&["export", "--json"]).args(&runs));
+    let told: Value = serde_json::from_str(&each.stdout).unwrap();
+    let files: Vec<PathBuf> = runs.iter().map(|run| run.join("queries.csv")).collect();
+    assert_eq!(told, json!({"rows": 6, "files": files}));
     let shown = run(&mut place.ipw(&["export", runs[0].to_str().unwrap(), "--output", "-"]));
     assert_eq!(shown.stdout, fs::read_to_string(runs[0].join("queries.csv")).unwrap());
     let refused = ["export", runs[0].to_str().unwrap(), "--format", "parquet", "--output", "-"];
     assert_eq!(run(&mut place.ipw(&refused)).code, Some(2));
+    let both =
+        run(&mut place.ipw(&["export", runs[0].to_str().unwrap(), "--output", "-", "--json"]));
+    assert_eq!((both.code, both.stdout.as_str()), (Some(2), ""));
+    assert!(both.stderr.contains("--json and --output - both print"), "{}", both.stderr);
 }

@@ -15,6 +15,7 @@ use e2e::sample_run::SampleRun;
 use ipw::plot::scene::{Area, Scene, Shape};
 use ipw::plot::{Figure, NotDrawable, RunData, Standing, VISUALIZATIONS, pareto, png, svg};
 use ipw::record::{ProfilingRecord, QueryStatus};
+use serde_json::Value;
 use tempfile::TempDir;
 
 const MOST_SVG_BYTES: usize = 3 << 20;
@@ -422,7 +423,8 @@ fn what_cannot_be_drawn_is_an_error_only_if_it_was_asked_for() {
     let all = plot(place.path(), &["run", "--format", "svg"]);
     assert_eq!(all.status.code(), Some(0));
     assert!(
-        stderr(&all).contains("energy_over_time is not drawn: no energy: server_not_on_this_host")
+        stderr(&all)
+            .contains("energy_over_time of run is not drawn: no energy: server_not_on_this_host")
     );
     let one = plot(place.path(), &["run", "--visualization", "energy_over_time"]);
     assert_eq!(one.status.code(), Some(1));
@@ -449,6 +451,75 @@ fn several_runs_have_their_own_figures_and_one_together() {
         assert_eq!(names(&place.path().join(run).join("plots")).len(), VISUALIZATIONS.len());
     }
     assert_eq!(names(&place.path().join("plots")), BTreeSet::from(["pareto.svg".to_owned()]));
+}
+
+#[test]
+fn programs_are_told_what_was_drawn_and_what_was_not() {
+    let place = tempfile::tempdir().unwrap();
+    for run in ["a", "b"] {
+        fs::create_dir(place.path().join(run)).unwrap();
+    }
+    SampleRun::default().write(&place.path().join("a"), unchanged);
+    SampleRun { basis: None, ..SampleRun::default() }.write(&place.path().join("b"), unchanged);
+    let output = plot(place.path(), &["a", "b", "--format", "svg", "--json"]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let written: BTreeSet<&str> =
+        told["written"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+    let of_a = VISUALIZATIONS.iter().map(|one| format!("a/plots/{}.svg", one.id()));
+    let of_b = ["regression", "output_kde", "latency"].map(|id| format!("b/plots/{id}.svg"));
+    let expected: Vec<String> = of_a.chain(of_b).chain(["plots/pareto.svg".to_owned()]).collect();
+    assert_eq!(written, expected.iter().map(String::as_str).collect());
+    assert!(written.iter().all(|path| place.path().join(path).exists()));
+    let missing = told["not_drawn"].as_array().unwrap();
+    assert_eq!(missing.len(), 4, "{told}");
+    for one in missing {
+        assert_eq!(one["run"], "b");
+        assert!(one["reason"].as_str().unwrap().contains("server_not_on_this_host"), "{one}");
+    }
+    assert!(missing.iter().any(|one| one["visualization"] == "power_timeline"), "{told}");
+
+    let of_all = plot(place.path(), &["b", "b", "--format", "svg", "--json"]);
+    let told: Value = serde_json::from_slice(&of_all.stdout).unwrap();
+    let missing = told["not_drawn"].as_array().unwrap().last().unwrap();
+    assert_eq!((&missing["run"], &missing["visualization"]), (&Value::Null, &"pareto".into()));
+}
+
+/// What an axis leaves out is said, however it is drawn.
+#[test]
+fn nothing_is_cut_off_without_a_word_or_a_sign() {
+    let many = SampleRun { queries: 500, interval_seconds: 0.5, ..SampleRun::default() };
+    let run = RunData::read(written(&many, with_outliers).path()).unwrap();
+    let figure = |run: &RunData, id: &str| {
+        VISUALIZATIONS.iter().find(|one| one.id() == id).unwrap().draw(run).unwrap().scene()
+    };
+    let texts = |scene: &Scene| scene.labels().map(|label| label.text.clone()).collect::<Vec<_>>();
+    let over_time = texts(&figure(&run, "energy_over_time"));
+    assert!(over_time.iter().any(|text| text == "6 beyond, up to 30.0 MJ"), "{over_time:?}");
+
+    // Two queries of very different cost: the interval of their mean is wider than any axis.
+    let two = SampleRun { queries: 2, subjects: 1, ..SampleRun::default() };
+    let run = RunData::read(written(&two, unchanged).path()).unwrap();
+    let scene = figure(&run, "energy_accuracy");
+    let triangles = scene.shapes.iter().filter_map(|shape| match shape {
+        Shape::Surfaces { outlines, .. } if outlines[0].len() == 3 => Some(outlines.len()),
+        _ => None,
+    });
+    assert_eq!(triangles.sum::<usize>(), 2, "{:?}", texts(&scene));
+    let energy = texts(&scene).into_iter().find(|text| text.contains("] ")).unwrap();
+    assert!(!energy.contains('−'), "no energy is below zero: {energy}");
+}
+
+/// A key for what isn't there makes a reader look for it.
+#[test]
+fn the_legend_has_no_interval_where_none_is_drawn() {
+    let one = SampleRun { queries: 1, ..SampleRun::default() };
+    let run = RunData::read(written(&one, unchanged).path()).unwrap();
+    let subjects = VISUALIZATIONS.iter().find(|one| one.id() == "energy_accuracy").unwrap();
+    let scene = subjects.draw(&run).unwrap().scene();
+    let texts: Vec<&str> = scene.labels().map(|label| label.text.as_str()).collect();
+    assert!(!texts.contains(&"95 % interval"), "{texts:?}");
+    assert!(!texts.iter().any(|text| text.starts_with('−')), "no share is below zero: {texts:?}");
 }
 
 #[test]

@@ -65,6 +65,9 @@ fn points(rows: &OkRows) -> Points<2> {
 }
 
 fn can_be_told_apart(points: &Points<2>) -> Result<(), String> {
+    if points.len() == 0 {
+        return Err("no query has both tokens and energy".to_owned());
+    }
     if points.len() < FEWEST {
         return Err(format!(
             "{} tokens and energy, and at least {FEWEST} are needed",
