@@ -94,10 +94,17 @@ fn accuracy_verdict(
 ) -> String {
     let queries = counted(pairs, "query", "queries");
     // Both have to say so: the test, and the interval.
-    if p >= SIGNIFICANT || (low <= 0.0 && 0.0 <= high) {
+    let [by_test, by_interval] = [p < SIGNIFICANT, low > 0.0 || high < 0.0];
+    if !(by_test && by_interval) {
+        let told = if by_test || by_interval {
+            format!(
+                "not sure to differ in accuracy over {queries}, since interval and test disagree"
+            )
+        } else {
+            format!("no difference in accuracy that {queries} could show")
+        };
         return format!(
-            "no difference in accuracy that {queries} could show: {a}'s less {b}'s is between {} and {} \
-             points (exact McNemar p {})",
+            "{told}: {a}'s less {b}'s is between {} and {} points (exact McNemar p {})",
             points(low),
             points(high),
             p_text(p)
@@ -112,8 +119,8 @@ fn accuracy_verdict(
          McNemar p {})",
         percent(of_better),
         percent(of_other),
-        three_digits(100.0 * low),
-        three_digits(100.0 * high),
+        points(low).trim_start_matches('+'),
+        points(high).trim_start_matches('+'),
         p_text(p)
     )
 }
@@ -171,6 +178,12 @@ mod tests {
         assert!(
             verdict(50, 5, 4, 41)
                 .starts_with("no difference in accuracy that 100 queries could show")
+        );
+        let disagree = verdict(42, 5, 0, 13);
+        assert!(
+            disagree.starts_with("not sure to differ in accuracy over 60 queries")
+                && disagree.contains("is between +0.5 and +16.5 points (exact McNemar p = 0.062)"),
+            "{disagree}"
         );
         let a_better = verdict(50, 20, 4, 26);
         assert!(
