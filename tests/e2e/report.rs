@@ -251,6 +251,8 @@ fn what_is_no_run_or_cannot_be_written_is_an_error() {
     let nothing = report(place.path(), &["nowhere"]);
     assert_eq!(nothing.status.code(), Some(2), "{}", String::from_utf8_lossy(&nothing.stderr));
     written(place.path(), "run", &SampleRun { queries: 2, ..SampleRun::default() }, unchanged);
+    let twice = report(place.path(), &["run", "run/."]);
+    assert_eq!(twice.status.code(), Some(2), "{}", String::from_utf8_lossy(&twice.stderr));
     let below_a_file = ["run", "--output", "run/summary.json/x.html"];
     let unwritable = report(place.path(), &below_a_file);
     assert_eq!(unwritable.status.code(), Some(1));

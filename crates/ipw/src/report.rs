@@ -26,7 +26,7 @@ pub use page::page;
 
 /// A run with all that its part of the page shows.
 pub struct ReportedRun {
-    /// Its directory's name.
+    /// What the page calls it.
     name: String,
     data: RunData,
     accuracy: AccuracyReport,
@@ -36,12 +36,16 @@ pub struct ReportedRun {
 }
 
 impl ReportedRun {
-    /// Reads the run in `directory`, which stays as it is. Texts are kept of few answers only, so that
+    /// Reads the run in `directory`, which the page calls `name`, and which stays as it is. Texts are kept of few answers only, so that
     /// memory and page stay small.
     ///
     /// # Errors
     /// It isn't a run, or can't be read.
-    pub fn read(directory: &Path, options: AccuracyOptions) -> Result<Self, ResultsError> {
+    pub fn read(
+        directory: &Path,
+        name: String,
+        options: AccuracyOptions,
+    ) -> Result<Self, ResultsError> {
         let (mut answers, mut compared) = (Answers::default(), Vec::new());
         let data = RunData::read_with(directory, |record| {
             compared.push(ComparedRow::from(&record));
@@ -50,8 +54,6 @@ impl ReportedRun {
         let model = &data.summary.model;
         let accuracy = accuracy::analyze(model, &data.scored, options);
         let regression = regression::analyze(model, &data.fitted);
-        let name = directory.file_name().unwrap_or(directory.as_os_str());
-        let name = name.to_string_lossy().into_owned();
         let settings = RunSettings::from(&data.summary);
         let rows = RunRows { name: name.clone(), settings, rows: compared };
         Ok(Self { name, data, accuracy, regression, answers, rows })

@@ -34,7 +34,10 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
 }
 
 /// What the runs are called: by their directories' names, if these tell them apart, else by their paths.
-fn names(runs: &[PathBuf]) -> Result<Vec<String>, UsageError> {
+///
+/// # Errors
+/// A run is given twice.
+pub(super) fn names(runs: &[PathBuf]) -> Result<Vec<String>, UsageError> {
     let absolute = |run: &PathBuf| run.canonicalize().unwrap_or_else(|_| run.clone());
     let places: Vec<PathBuf> = runs.iter().map(absolute).collect();
     let mut seen = BTreeSet::new();

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
+use super::compare::names;
 use crate::analysis::accuracy::AccuracyOptions;
 use crate::exit::Exit;
 use crate::report::{ReportedRun, page};
@@ -30,9 +31,9 @@ pub(super) struct ReportArgs {
 
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
     let mut runs = Vec::new();
-    for run in &args.runs {
+    for (run, name) in args.runs.iter().zip(names(&args.runs)?) {
         let about = || format!("can't report on {}", run.display());
-        runs.push(ReportedRun::read(run, AccuracyOptions::default()).with_context(about)?);
+        runs.push(ReportedRun::read(run, name, AccuracyOptions::default()).with_context(about)?);
     }
     let output = match (&args.output, args.runs.as_slice()) {
         (Some(output), _) => output.clone(),

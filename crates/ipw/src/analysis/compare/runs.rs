@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::Value;
 
 use crate::analysis::accuracy::ScoredQuery;
+use crate::analysis::provenance;
 use crate::analysis::regression::is_estimated;
 use crate::derive::FACTS;
 use crate::hardware::is_replayed;
@@ -93,7 +94,7 @@ impl From<&Summary> for RunSettings {
             basis: summary.energy.basis.clone(),
             no_energy: no_energy(summary),
             method: summary.energy.method.clone(),
-            server: server(summary),
+            server: provenance::server(summary),
             // A run of before there was a choice had one.
             concurrency: asked("concurrency").and_then(|value| value.as_u64()).unwrap_or(1),
             sampling: sampling(asked),
@@ -116,12 +117,6 @@ fn no_energy(summary: &Summary) -> Option<String> {
         "" | "ok" => "no basis".to_owned(),
         status => status.to_owned(),
     })
-}
-
-fn server(summary: &Summary) -> Option<String> {
-    let info = &summary.client_info;
-    let parts = [info.server.as_deref()?, info.version.as_deref().unwrap_or_default()];
-    Some(parts.join(" ").trim_end().to_owned())
 }
 
 fn counted(segment: &Segment) -> impl Iterator<Item = &energy_proto::SensorInfo> {
