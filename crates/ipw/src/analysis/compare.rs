@@ -328,6 +328,7 @@ mod tests {
     #[test]
     fn what_differs_beside_the_model_is_a_warning() {
         let mut b = run("B", rows(50, 1.0, 5));
+        b.rows[7].query.method = Some("judge:strict".to_owned());
         b.settings = RunSettings {
             dataset_revision: "2".to_owned(),
             hardware: "L4".to_owned(),
@@ -348,11 +349,12 @@ mod tests {
             "gain error of its own (up to 5 %)",
             "differ in concurrency (A 1, B 8)",
             "differ in dataset revision (A 1, B 2)",
+            "differ in judge (A none, B strict)",
             "differ in temperature (A the server's default, B 0.7)",
         ] {
             assert!(warnings.iter().any(|warning| warning.contains(part)), "{part}: {warnings:?}");
         }
-        assert_eq!(warnings.len(), 8);
+        assert_eq!(warnings.len(), 9);
     }
 
     #[test]

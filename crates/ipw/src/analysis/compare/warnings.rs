@@ -1,7 +1,9 @@
 //! In what the runs differ beside the model, each with what that does to the figures.
 
+use std::collections::BTreeSet;
+
 use super::pairing::Overlap;
-use super::runs::{RunRows, RunSettings};
+use super::runs::RunRows;
 use super::without_energy;
 use crate::analysis::words::{counted, percent};
 
@@ -23,24 +25,34 @@ pub(super) fn warnings(runs: &[RunRows], overlap: Overlap) -> Vec<String> {
             format!("the energies of {names} are provisional; run `ipw analyze` on it first")
         }),
         without_energy(runs).map(|without| format!("{without}: nothing of energy is compared")),
-        differs_if_measured(runs, "energy basis", |run| text(run.basis.as_ref())).map(|differs| {
+        differs_if_measured(runs, "energy basis", |run| text(run.settings.basis.as_ref())).map(|differs| {
             format!("{differs}: figures of energy are of different things and are not compared")
         }),
-        differs_if_measured(runs, "energy method", |run| text(run.method.as_ref()))
+        differs_if_measured(runs, "energy method", |run| text(run.settings.method.as_ref()))
             .map(|differs| format!("{differs}: their errors differ")),
-        differs(runs, "hardware", |run| run.hardware.clone())
+        differs(runs, "hardware", |run| run.settings.hardware.clone())
             .map(|differs| format!("{differs}: what differs is due to the hardware, too")),
         sensors(runs),
-        differs(runs, "server", |run| text(run.server.as_ref()))
+        differs(runs, "server", |run| text(run.settings.server.as_ref()))
             .map(|differs| format!("{differs}: what differs is due to the server, too")),
-        differs(runs, "concurrency", |run| run.concurrency.to_string()).map(|differs| {
+        differs(runs, "concurrency", |run| run.settings.concurrency.to_string()).map(|differs| {
             format!("{differs}: latency, and a query's share of the energy, depend on how many are in flight")
         }),
-        differs(runs, "dataset revision", |run| run.dataset_revision.clone()).map(|differs| {
+        differs(runs, "dataset revision", |run| run.settings.dataset_revision.clone()).map(|differs| {
             format!("{differs}: only queries with the same prompt and reference answer are compared")
         }),
+        differs(runs, "judge", judges)
+            .map(|differs| format!("{differs}: judges differ in what they take for right")),
     ];
     of_runs.into_iter().flatten().chain(sampling(runs)).chain(of_overlap(overlap)).collect()
+}
+
+/// Who judged a run's answers, where rules couldn't.
+fn judges(run: &RunRows) -> String {
+    let methods = run.rows.iter().filter_map(|row| row.query.method.as_deref());
+    let judges: BTreeSet<&str> =
+        methods.filter_map(|method| method.strip_prefix("judge:")).collect();
+    if judges.is_empty() { "none".to_owned() } else { Vec::from_iter(judges).join(" and ") }
 }
 
 fn text(value: Option<&String>) -> String {
@@ -58,19 +70,15 @@ fn any(runs: &[RunRows], is_so: impl Fn(&RunRows) -> bool) -> Option<String> {
 fn differs_if_measured(
     runs: &[RunRows],
     what: &str,
-    setting: impl Fn(&RunSettings) -> String,
+    setting: impl Fn(&RunRows) -> String,
 ) -> Option<String> {
     let all = runs.iter().all(|run| run.settings.no_energy.is_none());
     all.then(|| differs(runs, what, setting)).flatten()
 }
 
 /// What each run has of a setting, if not all have the same.
-fn differs(
-    runs: &[RunRows],
-    what: &str,
-    setting: impl Fn(&RunSettings) -> String,
-) -> Option<String> {
-    let settings: Vec<String> = runs.iter().map(|run| setting(&run.settings)).collect();
+fn differs(runs: &[RunRows], what: &str, setting: impl Fn(&RunRows) -> String) -> Option<String> {
+    let settings: Vec<String> = runs.iter().map(setting).collect();
     if settings.windows(2).all(|neighbours| neighbours[0] == neighbours[1]) {
         return None;
     }
@@ -101,10 +109,10 @@ fn sensors(runs: &[RunRows]) -> Option<String> {
 }
 
 fn sampling(runs: &[RunRows]) -> Vec<String> {
-    let names: std::collections::BTreeSet<&String> =
+    let names: BTreeSet<&String> =
         runs.iter().flat_map(|run| run.settings.sampling.keys()).collect();
     let difference = |name: &String| {
-        let value = |run: &RunSettings| match run.sampling.get(name) {
+        let value = |run: &RunRows| match run.settings.sampling.get(name) {
             Some(value) => value.to_string(),
             None => "the server's default".to_owned(),
         };
