@@ -91,6 +91,7 @@ fn run(name: &str, seed: u64, factor: f64, chance: f64) -> RunRows {
             time_to_first_token_seconds: None,
             output_tokens: None,
             tokens_per_second: None,
+            joules_per_output_token: None,
         };
         ComparedRow { question: query_index as u64, query }
     });

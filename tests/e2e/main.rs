@@ -1,4 +1,5 @@
 //! Whole-program tests: both real binaries against fakes that are real parts.
+mod analysis;
 mod apple;
 mod attribution;
 mod client;

@@ -16,10 +16,11 @@ use crate::workspace::Workspace;
 /// Which of the figures needs the demo's server.
 const NEEDS_SERVER: &str = "disturbance";
 /// What can be asked for, by the names that the program `bench` knows.
-const FIGURES: [&str; 9] = [
+const FIGURES: [&str; 10] = [
     "attribution",
     "scoring",
     "dataset",
+    "analysis",
     "monitor",
     "energy",
     "live",

@@ -29,8 +29,8 @@ usage: cargo xtask TASK
   test [ARGUMENT]...    set up what the tests need and run them all (arguments go to cargo test)
   bench [FIGURE]... [--quick]
                         measure the figures of docs/benchmarks.md: attribution, scoring, dataset,
-                        monitor, energy, live, first-token, commit, disturbance; 1 if a target is
-                        missed (seconds to 40 minutes each)
+                        analysis, monitor, energy, live, first-token, commit, disturbance; 1 if a
+                        target is missed (seconds to 40 minutes each)
   dataset [--check]     generate the built-in prompts (needs python3), or check that the file is
                         what would be generated
   ci                    fmt, tidy, dataset, clippy, docs, test: what a change must pass

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::dataset::Scoring;
 use crate::record::EvaluationMetrics;
@@ -98,10 +98,18 @@ impl From<Evaluation> for EvaluationMetrics {
             Verdict::Incorrect | Verdict::Unparsed => Some(false),
             Verdict::Unevaluated => None,
         };
-        let metadata =
-            json!({ "verdict": evaluation.verdict, "extracted": evaluation.extracted }).to_string();
-        Self { is_correct, method: evaluation.method, metadata }
+        let Evaluation { verdict, method, extracted, .. } = evaluation;
+        // A word and a text can't fail to be JSON.
+        let metadata = serde_json::to_string(&Kept { verdict, extracted }).unwrap_or_default();
+        Self { is_correct, method, metadata }
     }
+}
+
+/// What a row keeps of an evaluation in its metadata.
+#[derive(Serialize)]
+struct Kept {
+    verdict: Verdict,
+    extracted: Option<String>,
 }
 
 /// Scores `response`, in which reasoning may still stand between `<think>` tags.

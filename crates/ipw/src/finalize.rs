@@ -20,6 +20,8 @@ use crate::results::{
 use crate::scoring::{self, ScoreOptions, Verdicts};
 
 /// From the run's directory.
+const ACCURACY: &str = "analysis/accuracy.json";
+/// From the run's directory.
 const REGRESSION: &str = "analysis/regression.json";
 
 mod blocks;
@@ -34,8 +36,12 @@ use tally::Tally;
 pub struct Finished {
     /// As written to summary.json.
     pub summary: Summary,
-    /// As written to the rows, sorted by query.
-    pub records: Vec<ProfilingRecord>,
+    /// What accuracy is made from, of each row, sorted by query.
+    pub scored: Vec<ScoredQuery>,
+    /// What the regressions are made from, likewise.
+    pub fitted: Vec<RegressionRow>,
+    /// Answers that are a judge's to decide, whether or not one has; none if nothing was scored.
+    pub undecided: usize,
     /// As written to analysis/accuracy.json; `None` if it wasn't asked for.
     pub accuracy: Option<AccuracyReport>,
 }
@@ -58,9 +64,10 @@ pub fn finalize(
     let facts = ModelFacts::of(&summary);
     let known = Known { segments: &summary.segments, interval, facts };
     attribute(path, &mut records, &requests, &known, &mut tally)?;
-    if let Some(options) = options {
-        score(path, &mut records, options)?;
-    }
+    let undecided = match options {
+        Some(options) => score(path, &mut records, options)?,
+        None => 0,
+    };
     rewrite_rows(path, &summary.model, records.iter().cloned().map(Ok))?;
 
     summary.attribution = AttributionState::Final;
@@ -68,17 +75,20 @@ pub fn finalize(
     tally.retell(&mut summary, &records);
     warnings::renew(&mut summary, &records, &tally, &facts);
     write_summary(path, &summary)?;
-    let accuracy = options.map(|options| figures(&summary, &records, options));
-    let accuracy_path = path.join("analysis").join("accuracy.json");
-    match &accuracy {
-        Some(accuracy) => write_json(&accuracy_path, accuracy)?,
-        // An earlier part of the run may have left one, which isn't true any more.
-        None => remove_if_there(&accuracy_path)?,
-    }
+    let scored: Vec<ScoredQuery> = records.iter().map(ScoredQuery::from).collect();
+    let fitted: Vec<RegressionRow> = records.iter().map(RegressionRow::from).collect();
+    let accuracy = match options {
+        Some(options) => Some(figures(path, &summary, &scored, options)?),
+        None => {
+            // An earlier part of the run may have left one, which isn't true any more.
+            remove_if_there(&path.join(ACCURACY))?;
+            None
+        }
+    };
     if path.join(REGRESSION).exists() {
-        regression(directory, &summary, &records)?;
+        regression(directory, &summary, &fitted)?;
     }
-    Ok(Finished { summary, records, accuracy })
+    Ok(Finished { summary, scored, fitted, undecided, accuracy })
 }
 
 /// Fits a final run's regressions and writes them.
@@ -88,52 +98,88 @@ pub fn finalize(
 pub fn regression(
     directory: &RunDirectory,
     summary: &Summary,
-    records: &[ProfilingRecord],
+    rows: &[RegressionRow],
 ) -> Result<RegressionReport, ResultsError> {
-    let rows: Vec<RegressionRow> = records.iter().map(RegressionRow::from).collect();
-    let report = regression::analyze(&summary.model, &rows);
+    let report = regression::analyze(&summary.model, rows);
     write_json(&directory.path().join(REGRESSION), &report)?;
     Ok(report)
 }
 
-/// Scores a final run's answers, and its figures again; its energies stay as they are.
+/// Scores a final run's answers, and its figures again; its energies stay as they are. A few batches of
+/// rows are in memory at a time, and they are written only if a score has changed.
 ///
 /// # Errors
-/// A file of the run can't be read or written; then the run stays as it was.
+/// A file of the run can't be read or written, or its rows aren't a final run's; then the run stays as
+/// it was.
 pub fn analyze(
     directory: &RunDirectory,
     summary: Summary,
     options: &ScoreOptions,
 ) -> Result<Finished, ResultsError> {
     let path = directory.path();
-    let mut records = last_attempts(directory)?;
-    let before = records.clone();
-    score(path, &mut records, options)?;
-    if records != before {
-        rewrite_rows(path, &summary.model, records.iter().cloned().map(Ok))?;
+    let verdicts = Verdicts::read(path)?;
+    let score =
+        |row: &mut ProfilingRecord| scoring::score(row, &verdicts, options.judge.as_deref());
+    let (mut scored, mut fitted) = (Vec::new(), Vec::new());
+    let (mut changed, mut undecided) = (false, 0);
+    for row in final_rows(path)? {
+        let mut row = row?;
+        let outcome = score(&mut row);
+        changed |= outcome.changed;
+        undecided += usize::from(outcome.undecided);
+        scored.push(ScoredQuery::from(&row));
+        fitted.push(RegressionRow::from(&row));
     }
-    let accuracy = figures(&summary, &records, options);
-    write_json(&path.join("analysis").join("accuracy.json"), &accuracy)?;
-    Ok(Finished { summary, records, accuracy: Some(accuracy) })
+    if changed {
+        let again = final_rows(path)?.map(|row| {
+            let mut row = row?;
+            score(&mut row);
+            Ok(row)
+        });
+        rewrite_rows(path, &summary.model, again)?;
+    }
+    let accuracy = Some(figures(path, &summary, &scored, options)?);
+    Ok(Finished { summary, scored, fitted, undecided, accuracy })
 }
 
-/// With what judges have said, which is in the run's directory, too.
+/// With what judges have said, which is in the run's directory, too. How many are a judge's to decide.
 fn score(
     path: &Path,
     records: &mut [ProfilingRecord],
     options: &ScoreOptions,
-) -> Result<(), ResultsError> {
-    scoring::score(records, &Verdicts::read(path)?, options.judge.as_deref());
-    Ok(())
+) -> Result<usize, ResultsError> {
+    let verdicts = Verdicts::read(path)?;
+    let judge = options.judge.as_deref();
+    let outcomes = records.iter_mut().map(|row| scoring::score(row, &verdicts, judge));
+    Ok(outcomes.filter(|outcome| outcome.undecided).count())
 }
 
+/// Makes accuracy.json.
 fn figures(
+    path: &Path,
     summary: &Summary,
-    records: &[ProfilingRecord],
+    scored: &[ScoredQuery],
     options: &ScoreOptions,
-) -> AccuracyReport {
-    let queries: Vec<ScoredQuery> = records.iter().map(ScoredQuery::from).collect();
-    accuracy::analyze(&summary.model, &queries, options.accuracy)
+) -> Result<AccuracyReport, ResultsError> {
+    let report = accuracy::analyze(&summary.model, scored, options.accuracy);
+    write_json(&path.join(ACCURACY), &report)?;
+    Ok(report)
+}
+
+/// The rows of a final run: one for each query, sorted. Others end in an error.
+fn final_rows(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<ProfilingRecord, ResultsError>>, ResultsError> {
+    let mut last = None;
+    let in_order = move |row: Result<ProfilingRecord, ResultsError>| {
+        if let Ok(row) = &row
+            && last.replace(row.query_index).is_some_and(|before| before >= row.query_index)
+        {
+            return Err(ResultsError::OutOfOrder { path: path.to_owned() });
+        }
+        row
+    };
+    Ok(read_rows(path)?.map(in_order))
 }
 
 fn meter(segment: &Segment, interval: Duration) -> Meter {
@@ -293,5 +339,21 @@ mod tests {
         attribute(dir.path(), &mut rows, &requests, &known, &mut tally).unwrap();
         let statuses = rows.map(|row| row.metrics.energy_metrics.status.unwrap());
         assert_eq!(statuses, ["segment of 1000", "segment of 2000", "request_not_recorded"]);
+    }
+
+    #[test]
+    fn the_rows_of_a_final_run_are_one_for_each_query_in_order() {
+        let read = |indices: &[i64]| -> Result<Vec<i64>, ResultsError> {
+            let dir = tempfile::tempdir().unwrap();
+            let rows =
+                indices.iter().map(|index| Ok(ProfilingRecord { query_index: *index, ..row(1) }));
+            rewrite_rows(dir.path(), "m", rows).unwrap();
+            final_rows(dir.path())?.map(|row| Ok(row?.query_index)).collect()
+        };
+        assert_eq!(read(&[0, 3, 7]).unwrap(), [0, 3, 7]);
+        for wrong in [[0, 1, 1], [0, 2, 1]] {
+            let refused = read(&wrong).unwrap_err();
+            assert!(matches!(refused, ResultsError::OutOfOrder { .. }), "{refused:?}");
+        }
     }
 }

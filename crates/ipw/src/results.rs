@@ -5,6 +5,8 @@
 //! files are replaced as a whole; `requests.jsonl` grows by lines. This is the only module that knows
 //! Arrow. It doesn't know how any number came about.
 
+mod ahead;
+mod cells;
 mod columns;
 mod directory;
 mod error;

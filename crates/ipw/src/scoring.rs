@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -53,46 +54,76 @@ impl Verdicts {
     }
 }
 
-/// Scores every answer anew. How a row is scored stands in its metadata; one without that stays as it is.
-pub(crate) fn score(records: &mut [ProfilingRecord], verdicts: &Verdicts, judge: Option<&str>) {
-    let judge = judge.or(verdicts.last_judge());
-    for record in records.iter_mut().filter(|record| record.status == QueryStatus::Ok) {
-        let Some((scoring, metadata)) = scoring(&record.dataset_metadata) else { continue };
-        let question = Question { scoring, reference: &record.answer, metadata: &metadata };
-        let by_rule = evaluate(question, &record.response);
-        let said = judge
-            .filter(|_| by_rule.undecided)
-            .and_then(|judge| verdicts.by_key.get(&case(record).key(judge)));
-        let evaluation = match said {
-            Some(said) => judged(said, &by_rule),
-            None => EvaluationMetrics::from(by_rule),
-        };
-        record.metrics.lm_response = Some(without_reasoning(&record.response).into_owned());
-        record.metrics.lm_correctness = evaluation.is_correct;
-        record.metrics.evaluation = Some(evaluation);
+/// What scoring an answer came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Scored {
+    /// The row isn't what it was.
+    pub(crate) changed: bool,
+    /// The rules can't tell: it is a judge's to decide, whether or not one has.
+    pub(crate) undecided: bool,
+}
+
+/// Scores an answer anew. How it is scored stands in the row's metadata; one without that stays as it is.
+pub(crate) fn score(
+    record: &mut ProfilingRecord,
+    verdicts: &Verdicts,
+    judge: Option<&str>,
+) -> Scored {
+    let Some(by_rule) = by_rule(record) else { return Scored::default() };
+    let undecided = by_rule.undecided;
+    let said = judge
+        .or(verdicts.last_judge())
+        .filter(|_| undecided)
+        .and_then(|judge| verdicts.by_key.get(&case(record).key(judge)));
+    let evaluation = match said {
+        Some(said) => judged(said, &by_rule),
+        None => EvaluationMetrics::from(by_rule),
+    };
+    let text = without_reasoning(&record.response);
+    let metrics = &mut record.metrics;
+    let changed = metrics.lm_response.as_deref() != Some(&*text)
+        || metrics.lm_correctness != evaluation.is_correct
+        || metrics.evaluation.as_ref() != Some(&evaluation);
+    if changed {
+        metrics.lm_response = Some(text.into_owned());
+        metrics.lm_correctness = evaluation.is_correct;
+        metrics.evaluation = Some(evaluation);
     }
+    Scored { changed, undecided }
+}
+
+/// What the rules say of an answer; `None` of a query that failed, or if there is no telling how it is
+/// scored.
+fn by_rule(record: &ProfilingRecord) -> Option<Evaluation> {
+    if record.status != QueryStatus::Ok {
+        return None;
+    }
+    let (scoring, metadata) = scoring(&record.dataset_metadata)?;
+    let question = Question { scoring, reference: &record.answer, metadata: &metadata };
+    Some(evaluate(question, &record.response))
 }
 
 /// What `judge` still has to be asked, each question once.
-#[must_use]
-pub fn waiting(records: &[ProfilingRecord], verdicts: &Verdicts, judge: &str) -> Vec<Case> {
-    let mut seen = HashSet::new();
-    let undecided = |record: &&ProfilingRecord| {
-        record.status == QueryStatus::Ok
-            && scoring(&record.dataset_metadata).is_some_and(|(scoring, metadata)| {
-                let question = Question { scoring, reference: &record.answer, metadata: &metadata };
-                evaluate(question, &record.response).undecided
-            })
-    };
-    records
-        .iter()
-        .filter(undecided)
-        .map(case)
-        .filter(|case| {
+///
+/// # Errors
+/// A row is an error itself.
+pub fn waiting(
+    rows: impl Iterator<Item = Result<ProfilingRecord, ResultsError>>,
+    verdicts: &Verdicts,
+    judge: &str,
+) -> Result<Vec<Case>, ResultsError> {
+    let (mut seen, mut cases) = (HashSet::new(), Vec::new());
+    for record in rows {
+        let record = record?;
+        if by_rule(&record).is_some_and(|evaluation| evaluation.undecided) {
+            let case = case(&record);
             let key = case.key(judge);
-            !verdicts.by_key.contains_key(&key) && seen.insert(key)
-        })
-        .collect()
+            if !verdicts.by_key.contains_key(&key) && seen.insert(key) {
+                cases.push(case);
+            }
+        }
+    }
+    Ok(cases)
 }
 
 /// How asking a judge went.
@@ -192,7 +223,7 @@ fn case(record: &ProfilingRecord) -> Case {
 
 fn scoring(metadata: &str) -> Option<(Scoring, Map<String, Value>)> {
     let metadata: Map<String, Value> = serde_json::from_str(metadata).ok()?;
-    let scoring = serde_json::from_value(metadata.get("scoring")?.clone()).ok()?;
+    let scoring = Scoring::deserialize(metadata.get("scoring")?).ok()?;
     Some((scoring, metadata))
 }
 
@@ -241,6 +272,16 @@ mod tests {
         Verdicts::read(dir.path()).unwrap()
     }
 
+    fn score_all(records: &mut [ProfilingRecord], verdicts: &Verdicts, judge: Option<&str>) {
+        for record in records {
+            score(record, verdicts, judge);
+        }
+    }
+
+    fn waiting_of(records: &[ProfilingRecord], verdicts: &Verdicts) -> Vec<Case> {
+        waiting(records.iter().cloned().map(Ok), verdicts, "j").unwrap()
+    }
+
     fn correctness(records: &[ProfilingRecord]) -> Vec<Option<bool>> {
         records.iter().map(|record| record.metrics.lm_correctness).collect()
     }
@@ -254,12 +295,12 @@ mod tests {
             // What the rules decide no judge can overturn.
             said(&records[2], "j", Verdict::Correct),
         ]);
-        score(&mut records, &verdicts, None);
+        score_all(&mut records, &verdicts, None);
         assert_eq!(correctness(&records), [Some(true), None, Some(false)]);
         let evaluation = records[0].metrics.evaluation.as_ref().unwrap();
         assert_eq!(evaluation.method, "judge:j");
         assert!(evaluation.metadata.contains(r#""judge_model":"served""#));
-        assert_eq!(waiting(&records, &verdicts, "j").len(), 1);
+        assert_eq!(waiting_of(&records, &verdicts).len(), 1);
     }
 
     #[test]
@@ -270,7 +311,7 @@ mod tests {
             said(&records[0], "b", Verdict::Incorrect),
         ]);
         for (judge, expected) in [(None, Some(false)), (Some("a"), Some(true)), (Some("c"), None)] {
-            score(&mut records, &verdicts, judge);
+            score_all(&mut records, &verdicts, judge);
             assert_eq!(correctness(&records), [expected], "{judge:?}");
         }
     }
@@ -279,8 +320,35 @@ mod tests {
     fn the_same_answer_is_asked_about_once_and_a_failed_query_never() {
         let mut records = [(); 3].map(|()| record("judge", "4", "<think>2 + 2</think>four"));
         records[2].status = QueryStatus::Truncated;
-        let cases = waiting(&records, &Verdicts::default(), "j");
+        let cases = waiting_of(&records, &Verdicts::default());
         assert_eq!(cases.len(), 1);
         assert_eq!(cases[0].answer, "four");
+    }
+
+    #[test]
+    fn scoring_says_whether_the_row_changed_and_whether_the_rules_can_tell() {
+        let none = Verdicts::default();
+        let scored = |record: &mut ProfilingRecord| {
+            let scored = score(record, &none, None);
+            (scored.changed, scored.undecided)
+        };
+        let mut records = [
+            record("exact", "4", "<think>2 + 2</think>4"),
+            record("judge", "4", "four"),
+            record("no such rule", "4", "4"),
+        ];
+        records[2].metrics.lm_correctness = Some(true);
+        assert_eq!(records.each_mut().map(scored), [(true, false), (true, true), (false, false)]);
+        assert_eq!(records.each_mut().map(scored), [(false, false), (false, true), (false, false)]);
+        assert_eq!(records[0].metrics.lm_response.as_deref(), Some("4"));
+        assert_eq!(records[2].metrics.lm_correctness, Some(true));
+        for spoil in [
+            |metrics: &mut ModelMetrics| metrics.lm_response = None,
+            |metrics: &mut ModelMetrics| metrics.lm_correctness = Some(false),
+            |metrics: &mut ModelMetrics| metrics.evaluation = None,
+        ] {
+            spoil(&mut records[0].metrics);
+            assert_eq!(scored(&mut records[0]), (true, false));
+        }
     }
 }

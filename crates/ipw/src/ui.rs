@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
+use crate::analysis::accuracy::AccuracyReport;
 use crate::analysis::compare::ComparisonReport;
 use crate::analysis::provenance::citation;
 use crate::analysis::regression::RegressionReport;
+use crate::analysis::words::printable;
 use crate::exit;
 use crate::finalize::Finished;
+use crate::results::{EnergySummary, QueryCounts, RunStatus, Totals};
 use crate::runner::End;
 
 mod comparison;
@@ -23,6 +25,7 @@ mod table;
 
 pub use downloads::Downloads;
 pub use progress::Progress;
+pub use table::{FIGURES, Figure};
 
 /// Logs go to stderr, as much as `IPW_LOG` asks for (a tracing filter, `warn` by default).
 pub fn init_log() {
@@ -60,14 +63,19 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
     exit::of(error).into()
 }
 
-/// A line on stderr.
+/// Text on stderr.
 pub fn note(text: &str) {
-    progress::print_line(text);
+    progress::print_line(&harmless(text));
 }
 
 /// Text on stdout. A reader that has gone away is no error of ours.
 fn print(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
+    let _ = writeln!(io::stdout().lock(), "{}", harmless(text));
+}
+
+/// What models, servers and datasets say must not steer the terminal.
+fn harmless(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<String>>().join("\n")
 }
 
 /// Where a table goes that was asked for on stdout.
@@ -77,8 +85,11 @@ pub fn output() -> impl Write {
 
 /// JSON on stdout.
 pub fn json<T: Serialize>(value: &T) {
-    match serde_json::to_string_pretty(value) {
-        Ok(text) => print(&text),
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match serde_json::to_writer_pretty(&mut out, value) {
+        // As in `print`, a reader that has gone away is no error of ours.
+        Ok(()) => drop(writeln!(out)),
+        Err(error) if error.is_io() => {}
         Err(error) => note(&format!("error: can't print the result as JSON: {error}")),
     }
 }
@@ -118,21 +129,43 @@ pub fn comparison(report: &ComparisonReport) {
 }
 
 /// One run's results for programs.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    directory: &'a Path,
+    status: RunStatus,
+    queries: QueryCounts,
+    total_queries: u64,
+    totals: &'a Totals,
+    energy: &'a EnergySummary,
+    accuracy: &'a Option<AccuracyReport>,
+    warnings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regression: Option<&'a RegressionReport>,
+    /// The headline in one line, if there is one.
+    citation: Option<String>,
+}
+
+/// What is known of a run.
 #[must_use]
-pub fn report(finished: &Finished, directory: &Path) -> Value {
+pub fn report<'a>(
+    finished: &'a Finished,
+    directory: &'a Path,
+    regression: Option<&'a RegressionReport>,
+) -> Report<'a> {
     let summary = &finished.summary;
-    let accuracy = finished.accuracy.as_ref().map(|accuracy| &accuracy.summary);
-    json!({
-        "directory": directory,
-        "status": summary.status,
-        "queries": summary.queries,
-        "total_queries": summary.total_queries,
-        "totals": summary.totals,
-        "energy": summary.energy,
-        "accuracy": finished.accuracy,
-        "warnings": summary.warnings,
-        "citation": accuracy.map(|accuracy| citation(summary, accuracy)),
-    })
+    let accuracy = finished.accuracy.as_ref();
+    Report {
+        directory,
+        status: summary.status,
+        queries: summary.queries,
+        total_queries: summary.total_queries,
+        totals: &summary.totals,
+        energy: &summary.energy,
+        accuracy: &finished.accuracy,
+        warnings: &summary.warnings,
+        regression,
+        citation: accuracy.map(|accuracy| citation(summary, &accuracy.summary)),
+    }
 }
 
 /// How the run ended, if not simply done, and what to do next.
@@ -145,5 +178,15 @@ pub fn ending(end: &End, directory: &Path) {
         End::Complete => {}
         End::Interrupted => note(&format!("interrupted: {resume}")),
         End::ServerLost(reason) => note(&format!("error: {reason}\n{resume}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_steers_the_terminal() {
+        assert_eq!(harmless("a\u{1b}[2Jb\r\nc\u{9b}d"), "a [2Jb \nc d");
     }
 }

@@ -203,6 +203,7 @@ mod tests {
             time_to_first_token_seconds: Some(0.5),
             output_tokens: Some(10),
             tokens_per_second: Some(5.0),
+            joules_per_output_token: None,
         }
     }
 

@@ -176,6 +176,7 @@ mod tests {
             time_to_first_token_seconds: Some(0.1 + joules / 1e4),
             output_tokens: Some((10.0 * joules) as i64),
             tokens_per_second: None,
+            joules_per_output_token: None,
         };
         ComparedRow { question: query_index as u64, query }
     }

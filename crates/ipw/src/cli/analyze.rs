@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::judging::{self, EvalArgs, Judged, Judging};
 use super::signals::watch_signals;
@@ -83,7 +83,7 @@ pub(super) async fn run(args: &AnalyzeArgs) -> anyhow::Result<Exit> {
         all.push(Analyzed { run, finished, regression });
     }
     if args.json {
-        let reports: Vec<Value> = all.iter().map(|one| one.report(args.analysis)).collect();
+        let reports: Vec<Report<'_>> = all.iter().map(|one| one.report(args.analysis)).collect();
         match reports.as_slice() {
             [only] => ui::json(only),
             several => ui::json(&several),
@@ -101,16 +101,24 @@ struct Analyzed<'a> {
     regression: Option<RegressionReport>,
 }
 
+/// The same for programs.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Report<'a> {
+    Whole(ui::Report<'a>),
+    Regression { directory: &'a Path, regression: &'a Option<RegressionReport> },
+}
+
 impl Analyzed<'_> {
-    fn report(&self, analysis: Analysis) -> Value {
-        if analysis == Analysis::Regression {
-            return json!({ "directory": self.run, "regression": self.regression });
+    fn report(&self, analysis: Analysis) -> Report<'_> {
+        match analysis {
+            Analysis::Regression => {
+                Report::Regression { directory: self.run, regression: &self.regression }
+            }
+            Analysis::Accuracy | Analysis::All => {
+                Report::Whole(ui::report(&self.finished, self.run, self.regression.as_ref()))
+            }
         }
-        let mut report = ui::report(&self.finished, self.run);
-        if let Some(regression) = &self.regression {
-            report["regression"] = json!(regression);
-        }
-        report
     }
 }
 
@@ -128,7 +136,7 @@ fn show(all: &[Analyzed<'_>], analysis: Analysis) {
 
 fn regression(run: &Path, finished: &Finished) -> anyhow::Result<RegressionReport> {
     let directory = RunDirectory::reopen(run)?;
-    Ok(finalize::regression(&directory, &finished.summary, &finished.records)?)
+    Ok(finalize::regression(&directory, &finished.summary, &finished.fitted)?)
 }
 
 fn analyze(run: &Path, args: &AnalyzeArgs, options: &ScoreOptions) -> anyhow::Result<Finished> {

@@ -12,7 +12,7 @@ use crate::evaluation::judge::Case;
 use crate::evaluation::judge::server::{Judge, JudgeConfig};
 use crate::exit::{Exit, UsageError};
 use crate::finalize::{self, Finished};
-use crate::results::RunDirectory;
+use crate::results::{RunDirectory, read_rows};
 use crate::scoring::{self, ScoreOptions, Verdicts};
 use crate::ui;
 
@@ -149,11 +149,14 @@ impl Judging<'_> {
         run: &Path,
         finished: Finished,
     ) -> anyhow::Result<(Finished, Judged)> {
+        if finished.undecided == 0 {
+            return Ok((finished, Judged::All));
+        }
         let verdicts = Verdicts::read(run)?;
         // Without being told otherwise, whoever judged the rest goes on.
         let judge = self.options.judge.as_deref().or(verdicts.last_judge());
         let judge = judge.unwrap_or(self.args.model());
-        let cases = scoring::waiting(&finished.records, &verdicts, judge);
+        let cases = scoring::waiting(read_rows(run)?, &verdicts, judge)?;
         if cases.is_empty() {
             return Ok((finished, Judged::All));
         }

@@ -179,7 +179,7 @@ pub(super) async fn run(args: ProfileArgs) -> anyhow::Result<Exit> {
         judging.judge(&directory, finished).await?
     };
     if args.json {
-        ui::json(&ui::report(&finished, &directory));
+        ui::json(&ui::report(&finished, &directory, None));
     } else {
         ui::results(&finished, &directory);
     }

@@ -1,5 +1,6 @@
 //! What holds for every scoring.
 
+use serde_json::json;
 use std::sync::LazyLock;
 use std::time::Instant;
 

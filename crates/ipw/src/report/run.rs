@@ -7,12 +7,13 @@ use maud::{Markup, html};
 use super::ReportedRun;
 use super::parts::{Place, Section, interval, shown};
 use super::{pictures, setup};
-use crate::analysis::accuracy::{AccuracySummary, ScoredQuery, Tally};
+use crate::analysis::accuracy::{AccuracySummary, Tally};
 use crate::analysis::provenance::{citation, energy};
 use crate::analysis::stats::{mean, quantile};
 use crate::analysis::words::{percent, significant};
 use crate::record::QueryStatus;
 use crate::results::{MARKS, RunStatus, Summary};
+use crate::ui::{FIGURES, Figure};
 
 /// Rows of the tables by subject and by rule; how many are left out is said.
 const MOST_ROWS: usize = 100;
@@ -121,7 +122,7 @@ impl ReportedRun {
     fn figures(&self, place: &Place) -> Markup {
         let mark = self.summary().mark().map(|mark| format!(" {mark}")).unwrap_or_default();
         let ok = || self.data.scored.iter().filter(|query| query.status == QueryStatus::Ok);
-        let row = |(name, (figure, is_energy)): (&str, (fn(&ScoredQuery) -> Option<f64>, bool))| {
+        let row = |(name, (figure, is_energy)): (&str, (Figure, bool))| {
             let mut values: Vec<f64> = ok().filter_map(figure).collect();
             values.sort_by(f64::total_cmp);
             let cells = [
@@ -253,13 +254,3 @@ fn tallies(place: &Place, title: &str, first: &str, all: &BTreeMap<String, Tally
         @if more > 0 { p class="what" { "and " (more) " more, in analysis/accuracy.json" } }
     }
 }
-
-// TEMPORARY
-type Figure = fn(&ScoredQuery) -> Option<f64>;
-const FIGURES: [(&str, (Figure, bool)); 5] = [
-    ("Energy per query (J)", (|query| query.basis_joules, true)),
-    ("Time to first token (s)", (|query| query.time_to_first_token_seconds, false)),
-    ("Latency (s)", (|query| query.seconds, false)),
-    ("Tokens per second", (|query| query.tokens_per_second, false)),
-    ("Output tokens", (|query| query.output_tokens.map(|tokens| tokens as f64), false)),
-];

@@ -1,13 +1,13 @@
-//! From JSON values to Arrow columns and back, guided by the columns' types alone: objects are
-//! structs, arrays are lists, and `null` is `null` everywhere. Exact both ways: a float keeps every
-//! bit, and a value that its column can't hold is an error.
+//! From JSON values to Arrow columns, guided by the columns' types alone: objects are structs, arrays
+//! are lists, and `null` is `null` everywhere. Exact: a float keeps every bit, and a value that its
+//! column can't hold is an error. The way back is in `cells`.
 
 use arrow2::array::{Array, BooleanArray, ListArray, PrimitiveArray, StructArray, Utf8Array};
 use arrow2::bitmap::Bitmap;
 use arrow2::datatypes::{DataType, Field};
 use arrow2::offset::Offsets;
 use arrow2::types::NativeType;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::stream::Batch;
 
@@ -77,7 +77,7 @@ pub(super) fn stored_bytes(data_type: &DataType, value: &Value) -> usize {
     }
 }
 
-/// Whether [`decode`] knows this type and every type inside it.
+/// Whether [`encode`] and `cells` know this type and every type inside it.
 pub(super) fn is_supported(data_type: &DataType) -> bool {
     match data_type {
         DataType::Float64
@@ -92,50 +92,9 @@ pub(super) fn is_supported(data_type: &DataType) -> bool {
     }
 }
 
-/// One row of a column.
-///
-/// # Panics
-/// If the column's type isn't supported or it has no such row.
-fn decode(array: &dyn Array, row: usize) -> Value {
-    if array.is_null(row) {
-        return Value::Null;
-    }
-    match array.data_type() {
-        DataType::Float64 => number::<f64>(array, row),
-        DataType::Int64 => number::<i64>(array, row),
-        DataType::UInt64 => number::<u64>(array, row),
-        DataType::UInt32 => number::<u32>(array, row),
-        DataType::Boolean => as_array::<BooleanArray>(array).value(row).into(),
-        DataType::Utf8 => as_array::<Utf8Array<i32>>(array).value(row).into(),
-        DataType::Struct(fields) => {
-            let children = as_array::<StructArray>(array).values();
-            let members = fields.iter().zip(children);
-            Value::Object(
-                members.map(|(field, child)| (field.name.clone(), decode(&**child, row))).collect(),
-            )
-        }
-        DataType::List(_) => {
-            let list = as_array::<ListArray<i32>>(array);
-            let (start, end) = list.offsets().start_end(row);
-            (start..end).map(|item| decode(&**list.values(), item)).collect()
-        }
-        other => unreachable!("{other:?} was refused with the schema"),
-    }
-}
-
 /// A field of `object`; null where it has none or is itself null.
 fn member<'a>(object: &'a Value, name: &str) -> &'a Value {
     object.get(name).unwrap_or(&Value::Null)
-}
-
-/// One row of all columns.
-pub(super) fn decode_row(
-    fields: &[Field],
-    columns: &[Box<dyn Array>],
-    row: usize,
-) -> Map<String, Value> {
-    let cells = fields.iter().zip(columns);
-    cells.map(|(field, column)| (field.name.clone(), decode(&**column, row))).collect()
 }
 
 fn primitive<T: NativeType>(
@@ -207,22 +166,16 @@ fn wrong_type(data_type: &DataType, value: &Value) -> ColumnError {
     ColumnError::WrongType { data_type: data_type.clone(), value }
 }
 
-fn number<T: NativeType + Into<Value>>(array: &dyn Array, row: usize) -> Value {
-    as_array::<PrimitiveArray<T>>(array).value(row).into()
-}
-
-fn as_array<A: Array>(array: &dyn Array) -> &A {
-    array.as_any().downcast_ref().expect("an array's type follows from its data type")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::cells::Column;
     use super::*;
     use serde_json::json;
 
     fn round_trip(data_type: &DataType, values: &[Value]) -> Vec<Value> {
         let column = encode(data_type, &values.iter().collect::<Vec<_>>()).unwrap();
-        (0..column.len()).map(|row| decode(&*column, row)).collect()
+        let cells = Column::of(&*column);
+        (0..column.len()).map(|row| cells.read(row).unwrap()).collect()
     }
 
     #[test]

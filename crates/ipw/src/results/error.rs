@@ -40,7 +40,7 @@ pub enum ResultsError {
         path: PathBuf,
     },
     /// The place can't be written at all.
-    #[error("cannot write {}: choose another place with --output-dir, or mend its permissions", path.display())]
+    #[error("cannot write {}: choose another place, or mend its permissions", path.display())]
     NotWritable {
         /// What was to be written.
         path: PathBuf,
@@ -68,6 +68,16 @@ pub enum ResultsError {
         path: PathBuf,
         /// What is wrong, and where.
         what: String,
+    },
+    /// A final run has one row for each query, in the queries' order.
+    #[error(
+        "{} is a final run, but its rows aren't one for each query in the queries' order: make them \
+         again with `ipw analyze --reattribute`, which keeps the last attempt at each",
+        path.display()
+    )]
+    OutOfOrder {
+        /// The directory.
+        path: PathBuf,
     },
     /// Rows of one run must have the same columns.
     #[error(

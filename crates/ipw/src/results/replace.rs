@@ -19,10 +19,15 @@ const PARTIAL: &str = ".partial";
 /// # Errors
 /// The place can't be written, or its disk is full; the old file is then untouched.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value)
-        .map_err(|source| ResultsError::unencodable(path, source))?;
-    text.push(b'\n');
-    write_bytes(path, &text)
+    let failed = |error: serde_json::Error| match error.is_io() {
+        true => ResultsError::writing(path)(error.into()),
+        false => ResultsError::unencodable(path, error),
+    };
+    make_folder_of(path)?;
+    replace(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, value).map_err(failed)?;
+        file.write_all(b"\n").map_err(ResultsError::writing(path))
+    })
 }
 
 /// Writes `bytes` to `path`, in place of what is there, and makes the directory if there is none.
@@ -30,10 +35,15 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 /// # Errors
 /// The place can't be written, or its disk is full; the old file is then untouched.
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(ResultsError::writing(parent))?;
-    }
+    make_folder_of(path)?;
     replace(path, |file| file.write_all(bytes).map_err(ResultsError::writing(path)))
+}
+
+fn make_folder_of(path: &Path) -> Result<()> {
+    match path.parent() {
+        Some(parent) => fs::create_dir_all(parent).map_err(ResultsError::writing(parent)),
+        None => Ok(()),
+    }
 }
 
 /// Puts what `fill` writes in the place of `path`, durably: the content before the name, the name

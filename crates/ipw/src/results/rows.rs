@@ -1,13 +1,16 @@
 //! The rows of a run: appended by commits while it lasts, rewritten as a whole at its end, and read
 //! back batch by batch. Each batch has at most 1,024 rows and 64 MiB.
 
+use std::convert::Infallible;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use arrow2::datatypes::{DataType, Schema};
-use serde::de::Error as _;
-use serde_json::{Map, Value, json};
+use arrow2::datatypes::{DataType, Field, Schema};
+use serde_json::{Value, json};
 
+use super::ahead::ReadAhead;
+use super::cells::Column;
 use super::replace::replace;
 use super::schema::{ANSWERS, METRICS, model_of, rows_schema};
 use super::stream::{
@@ -166,25 +169,33 @@ pub fn rewrite_rows(
     write_state(dir)
 }
 
-/// The committed rows of a run, one batch in memory at a time.
+/// The committed rows of a run, a few batches in memory at a time.
 ///
 /// # Errors
 /// The file can't be read, or isn't the rows of a run.
 pub fn read_rows(dir: &Path) -> Result<Rows> {
-    let batches = BatchReader::open(&dir.join(ROWS_FILE))?;
-    let model = model_of(batches.schema())
-        .ok_or_else(|| ResultsError::damaged(batches.path(), "its columns name no single model"))?
+    let path = dir.join(ROWS_FILE);
+    let batches = BatchReader::open(&path)?;
+    let schema = batches.schema();
+    let model = model_of(schema)
+        .ok_or_else(|| ResultsError::damaged(&path, "its columns name no single model"))?
         .to_owned();
-    Ok(Rows { batches, model, batch: Batch::new(Vec::new()), next_row: 0, rows_read: 0 })
+    let fields = schema.fields.clone();
+    let batches = ReadAhead::start(batches)?;
+    let columns = Column::group(Vec::new());
+    Ok(Rows { batches, path, fields, model, columns, left: 0..0, rows_read: 0 })
 }
 
 /// The committed rows of a run. Ends after the first error.
 pub struct Rows {
-    batches: BatchReader,
+    batches: ReadAhead,
+    path: PathBuf,
+    fields: Vec<Field>,
     model: String,
-    batch: Batch,
-    /// Within `batch`.
-    next_row: usize,
+    /// Those of the batch that is being read.
+    columns: Column,
+    /// The batch's rows that weren't read yet.
+    left: Range<usize>,
     rows_read: usize,
 }
 
@@ -195,16 +206,27 @@ impl Rows {
         &self.model
     }
 
-    fn decode_next(&mut self) -> Result<ProfilingRecord> {
-        let row = self.next_row;
-        self.next_row += 1;
+    fn begin(&mut self, batch: &Batch) -> Result<()> {
+        let columns = guarded(|| Ok::<_, Infallible>(record_columns(&self.fields, batch)));
+        self.columns = columns.map_err(|what| ResultsError::damaged(&self.path, what))?;
+        self.left = 0..batch.len();
+        Ok(())
+    }
+
+    fn read(&mut self, row: usize) -> Result<ProfilingRecord> {
         self.rows_read += 1;
-        let fields = &self.batches.schema().fields;
-        let columns = self.batch.arrays();
-        let record = guarded(|| from_row(columns::decode_row(fields, columns, row), &self.model));
-        record.map_err(|what| {
-            ResultsError::damaged(self.batches.path(), format!("row {}: {what}", self.rows_read))
+        // A record is large: to move it through results takes as long as to read it.
+        let mut record = None;
+        let failed = guarded(|| self.columns.read(row).map(|read| record = Some(read))).err();
+        record.ok_or_else(|| {
+            let what = failed.unwrap_or_default();
+            ResultsError::damaged(&self.path, format!("row {}: {what}", self.rows_read))
         })
+    }
+
+    fn end(&mut self) {
+        self.batches.stop();
+        self.left = 0..0;
     }
 }
 
@@ -212,20 +234,17 @@ impl Iterator for Rows {
     type Item = Result<ProfilingRecord>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.next_row >= self.batch.len() {
-            self.next_row = 0;
-            self.batch = match self.batches.next()? {
-                Ok(batch) => batch,
-                Err(error) => {
-                    self.batch = Batch::new(Vec::new());
-                    return Some(Err(error));
-                }
-            };
+        while self.left.is_empty() {
+            let begun = self.batches.next()?.and_then(|batch| self.begin(&batch));
+            if let Err(error) = begun {
+                self.end();
+                return Some(Err(error));
+            }
         }
-        let record = self.decode_next();
+        let row = self.left.next()?;
+        let record = self.read(row);
         if record.is_err() {
-            self.batches.stop();
-            self.batch = Batch::new(Vec::new());
+            self.end();
         }
         Some(record)
     }
@@ -286,13 +305,18 @@ pub(super) fn to_row(record: &ProfilingRecord, model: &str) -> serde_json::Resul
     Ok(row)
 }
 
-fn from_row(mut row: Map<String, Value>, model: &str) -> serde_json::Result<ProfilingRecord> {
+/// The batch's columns as a record has them: answer and measurements beside the others.
+fn record_columns(fields: &[Field], batch: &Batch) -> Column {
+    let named = fields.iter().zip(batch.arrays());
+    let mut columns: Vec<_> =
+        named.map(|(field, array)| (field.name.clone(), Column::of(&**array))).collect();
     for (field, column) in [("response", ANSWERS), ("metrics", METRICS)] {
-        let value = row.get_mut(column).and_then(|below| below.get_mut(model)).map(Value::take);
-        let value = value.ok_or_else(|| serde_json::Error::custom(format!("no {column}")))?;
-        row.insert(field.to_owned(), value);
+        let Some(place) = columns.iter().rposition(|(name, _)| name == column) else { continue };
+        // The only one below it is the model's.
+        let below = columns.remove(place).1.into_first();
+        columns.extend(below.map(|below| (field.to_owned(), below)));
     }
-    serde_json::from_value(Value::Object(row))
+    Column::group(columns)
 }
 
 /// What makes a directory with rows loadable by HuggingFace `datasets`. Without `features` it takes
@@ -325,12 +349,23 @@ fn write_state(dir: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::record::{DeviceEnergy, ModelMetrics, QueryStatus};
-    use arrow2::datatypes::Field;
+    use serde::de::Error as _;
+    use serde_json::Map;
     use std::collections::BTreeSet;
     use std::fs;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     const MODEL: &str = "llama3.2:1b";
+
+    /// The other way of [`to_row`].
+    fn from_row(mut row: Map<String, Value>, model: &str) -> serde_json::Result<ProfilingRecord> {
+        for (field, column) in [("response", ANSWERS), ("metrics", METRICS)] {
+            let value = row.get_mut(column).and_then(|below| below.get_mut(model)).map(Value::take);
+            let value = value.ok_or_else(|| serde_json::Error::custom(format!("no {column}")))?;
+            row.insert(field.to_owned(), value);
+        }
+        serde_json::from_value(Value::Object(row))
+    }
 
     fn record(query_index: i64) -> ProfilingRecord {
         ProfilingRecord {
@@ -632,6 +667,15 @@ mod tests {
             .filter(|row| row.as_ref().is_ok_and(|record| record.query_index % 2 == 0));
         rewrite_rows(dir.path(), MODEL, kept).unwrap();
         assert_eq!(indices(dir.path()), (0..2000).step_by(2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn reading_may_end_early() {
+        let dir = written((0..10_000).map(record).collect());
+        let mut rows = read_rows(dir.path()).unwrap();
+        assert_eq!(rows.next().unwrap().unwrap(), record(0));
+        // Waits for the thread that reads ahead, which would wait for ever if nobody told it.
+        drop(rows);
     }
 
     fn batches_of(dir: &Path) -> Vec<Batch> {

@@ -237,19 +237,29 @@ impl Messages {
             .map_err(|what| self.damaged(&what))
     }
 
-    /// The next batch; `None` at the end of the stream.
-    fn next_batch(&mut self, metadata: &StreamMetadata) -> Result<Option<Batch>> {
+    /// The next batch, by way of `message`, which may be used again; `None` at the end of the stream.
+    fn next_batch(
+        &mut self,
+        metadata: &StreamMetadata,
+        message: &mut Vec<u8>,
+    ) -> Result<Option<Batch>> {
         let start = self.position;
         let Some(header) = self.next_header()? else { return Ok(None) };
         if !is_plausible_batch(&header) {
             return Err(self.damaged("the batch before this byte contradicts itself"));
         }
         let length = header.body_offset + header.body_length - start;
-        let message = self.read(start, length)?;
-        decode_batch(&message, metadata, None).map(Some).map_err(|what| self.damaged(&what))
+        self.read_into(message, start, length)?;
+        decode_batch(message, metadata, None).map(Some).map_err(|what| self.damaged(&what))
     }
 
     pub(super) fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read_into(&mut bytes, offset, length).map(|()| bytes)
+    }
+
+    /// The same, in place of what is in `bytes`.
+    fn read_into(&self, bytes: &mut Vec<u8>, offset: u64, length: u64) -> Result<()> {
         // Asked each time: a commit may have made the file longer.
         let present = self.file.metadata().map_err(ResultsError::reading(&self.path))?.len();
         if offset.saturating_add(length) > present {
@@ -259,9 +269,8 @@ impl Messages {
             ));
         }
         // Bounded by the file's own length and by the limits on a header and a body.
-        let mut bytes = vec![0; length as usize];
-        self.file.read_exact_at(&mut bytes, offset).map_err(ResultsError::reading(&self.path))?;
-        Ok(bytes)
+        bytes.resize(length as usize, 0);
+        self.file.read_exact_at(bytes, offset).map_err(ResultsError::reading(&self.path))
     }
 
     pub(super) fn damaged(&self, what: &str) -> ResultsError {
@@ -274,6 +283,8 @@ impl Messages {
 pub(super) struct BatchReader {
     messages: Messages,
     metadata: StreamMetadata,
+    /// The message of the last batch: its memory is used again, which the kernel would have to clear.
+    message: Vec<u8>,
     is_done: bool,
 }
 
@@ -281,7 +292,7 @@ impl BatchReader {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let mut messages = Messages::open(path)?;
         let metadata = messages.schema()?;
-        Ok(Self { messages, metadata, is_done: false })
+        Ok(Self { messages, metadata, message: Vec::new(), is_done: false })
     }
 
     pub(super) fn schema(&self) -> &Schema {
@@ -305,7 +316,7 @@ impl Iterator for BatchReader {
         if self.is_done {
             return None;
         }
-        let next = self.messages.next_batch(&self.metadata).transpose();
+        let next = self.messages.next_batch(&self.metadata, &mut self.message).transpose();
         // Behind a damaged message nothing can be found any more.
         self.is_done = !matches!(next, Some(Ok(_)));
         next

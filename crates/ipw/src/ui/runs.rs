@@ -7,9 +7,10 @@ use std::path::Path;
 use comfy_table::Cell;
 
 use super::table::{FIGURES, Figure, new_table, right_but_first, significant};
+use crate::analysis::provenance::citation;
 use crate::analysis::stats::mean;
 use crate::finalize::Finished;
-use crate::record::{ProfilingRecord, QueryStatus};
+use crate::record::QueryStatus;
 
 /// A column for each run, and what has to be known of them.
 pub(super) fn side_by_side(runs: &[(&Finished, &Path)]) -> String {
@@ -29,6 +30,10 @@ pub(super) fn side_by_side(runs: &[(&Finished, &Path)]) -> String {
         let scored = finished.accuracy.iter().flat_map(|accuracy| &accuracy.warnings);
         for warning in scored.chain(&finished.summary.warnings) {
             let _ = write!(text, "\n    warning: {warning}");
+        }
+        if let Some(accuracy) = &finished.accuracy {
+            let citation = citation(&finished.summary, &accuracy.summary);
+            let _ = write!(text, "\n    cite: {citation}");
         }
     }
     for (what, of) in SAME {
@@ -106,8 +111,8 @@ fn marked(run: &Finished) -> String {
 }
 
 fn mean_of(run: &Finished, (figure, is_energy): (Figure, bool)) -> String {
-    let ok = run.records.iter().filter(|record| record.status == QueryStatus::Ok);
-    let values: Vec<f64> = ok.filter_map(|record: &ProfilingRecord| figure(record)).collect();
+    let ok = run.scored.iter().filter(|query| query.status == QueryStatus::Ok);
+    let values: Vec<f64> = ok.filter_map(figure).collect();
     let mark = if is_energy { marked(run) } else { String::new() };
     mean(&values).map_or_else(|| "-".to_owned(), |mean| significant(mean) + &mark)
 }

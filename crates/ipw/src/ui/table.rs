@@ -5,12 +5,12 @@ use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, presets};
 
-use crate::analysis::accuracy::AccuracySummary;
+use crate::analysis::accuracy::{AccuracySummary, ScoredQuery};
 use crate::analysis::provenance::citation;
 use crate::analysis::stats::{mean, quantile};
 pub(super) use crate::analysis::words::significant;
 use crate::finalize::Finished;
-use crate::record::{ProfilingRecord, QueryStatus};
+use crate::record::QueryStatus;
 use crate::results::{MARKS, RunStatus, Summary};
 
 /// Everything about a finished run that fits on a screen.
@@ -23,8 +23,8 @@ pub(super) fn results(finished: &Finished, directory: &Path) -> String {
         summary.dataset,
         queries(summary)
     );
-    let answered: Vec<&ProfilingRecord> =
-        finished.records.iter().filter(|record| record.status == QueryStatus::Ok).collect();
+    let answered: Vec<&ScoredQuery> =
+        finished.scored.iter().filter(|query| query.status == QueryStatus::Ok).collect();
     let mark = summary.mark().map(|mark| format!(" {mark}")).unwrap_or_default();
     let mark = mark.as_str();
     let _ = writeln!(text, "{}\n", figures(&answered, mark));
@@ -69,37 +69,26 @@ fn queries(summary: &Summary) -> String {
     text
 }
 
-pub(super) type Figure = fn(&ProfilingRecord) -> Option<f64>;
+/// A number of a query.
+pub type Figure = fn(&ScoredQuery) -> Option<f64>;
 
 /// What is shown of each query's numbers; whether it is made from energy.
-pub(super) const FIGURES: [(&str, (Figure, bool)); 7] = [
-    ("Energy per query (J)", (|record| record.metrics.energy_metrics.basis_joules, true)),
+pub const FIGURES: [(&str, (Figure, bool)); 7] = [
+    ("Energy per query (J)", (|query| query.basis_joules, true)),
     ("Power (W)", (watts, true)),
-    (
-        "Energy per output token (J)",
-        (|record| record.metrics.energy_metrics.energy_per_output_token_joules, true),
-    ),
-    (
-        "Time to first token (s)",
-        (|record| record.metrics.latency_metrics.time_to_first_token_seconds, false),
-    ),
-    ("Latency (s)", (|record| record.metrics.latency_metrics.total_query_seconds, false)),
-    (
-        "Tokens per second",
-        (|record| record.metrics.latency_metrics.throughput_tokens_per_sec, false),
-    ),
-    (
-        "Output tokens",
-        (|record| record.metrics.token_metrics.output.map(|tokens| tokens as f64), false),
-    ),
+    ("Energy per output token (J)", (|query| query.joules_per_output_token, true)),
+    ("Time to first token (s)", (|query| query.time_to_first_token_seconds, false)),
+    ("Latency (s)", (|query| query.seconds, false)),
+    ("Tokens per second", (|query| query.tokens_per_second, false)),
+    ("Output tokens", (|query| query.output_tokens.map(|tokens| tokens as f64), false)),
 ];
 
-fn figures(records: &[&ProfilingRecord], mark: &str) -> String {
+fn figures(queries: &[&ScoredQuery], mark: &str) -> String {
     let mut table = new_table();
     table.set_header(["", "mean", "median", "p95", "max", "queries"].map(right_but_first()));
     for (name, (figure, is_energy)) in FIGURES {
         let name = format!("{name}{}", if is_energy { mark } else { "" });
-        let mut values: Vec<f64> = records.iter().filter_map(|record| figure(record)).collect();
+        let mut values: Vec<f64> = queries.iter().filter_map(|query| figure(query)).collect();
         values.sort_by(f64::total_cmp);
         let cells = [
             mean(&values),
@@ -134,9 +123,8 @@ pub(super) fn right_but_first<T: ToString>() -> impl FnMut(T) -> Cell {
     }
 }
 
-fn watts(record: &ProfilingRecord) -> Option<f64> {
-    let joules = record.metrics.energy_metrics.basis_joules?;
-    let seconds = record.metrics.latency_metrics.total_query_seconds?;
+fn watts(query: &ScoredQuery) -> Option<f64> {
+    let (joules, seconds) = query.basis_joules.zip(query.seconds)?;
     (seconds > 0.0).then(|| joules / seconds)
 }
 

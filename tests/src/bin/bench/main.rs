@@ -5,8 +5,10 @@
 //! says what each means. It drives the programs built beside it, on fakes whose truth is known, and for
 //! `disturbance` on a real server. It can't make a busy machine idle: it says how busy it was.
 
+mod analysis;
 mod attribution;
 mod bare_client;
+mod child;
 mod commit;
 mod dataset;
 mod disturbance;
@@ -20,6 +22,7 @@ mod profile;
 mod report;
 mod scoring;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,6 +49,9 @@ struct Args {
     /// What this program starts itself as, to load a dataset from this cache once
     #[arg(long, hide = true)]
     load_dataset: Option<PathBuf>,
+    /// What this program starts itself as, to start another one and say what that took
+    #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
+    start: Option<Vec<OsString>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -53,6 +59,7 @@ enum Figure {
     Attribution,
     Scoring,
     Dataset,
+    Analysis,
     Monitor,
     Energy,
     Live,
@@ -94,6 +101,10 @@ fn main() -> Result<ExitCode> {
         report::result(&dataset::load_once(cache)?);
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(order) = &args.start {
+        report::result(&child::start(order)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let effort = if args.quick { Effort::Quick } else { Effort::Full };
     let figures =
         if args.figures.is_empty() { Figure::value_variants() } else { args.figures.as_slice() };
@@ -119,6 +130,7 @@ fn measure(figure: Figure, effort: Effort, args: &Args) -> Result<Vec<Finding>> 
         Figure::Attribution => attribution::measure(effort),
         Figure::Scoring => scoring::measure(effort),
         Figure::Dataset => dataset::measure(effort),
+        Figure::Analysis => analysis::measure(effort),
         Figure::Monitor => monitor::measure(effort),
         Figure::Energy => energy::measure(effort),
         Figure::Live => Ok(live::measure(effort)),

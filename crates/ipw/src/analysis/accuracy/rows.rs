@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::evaluation::Verdict;
 use crate::record::{EvaluationMetrics, ProfilingRecord, QueryStatus};
@@ -41,6 +41,8 @@ pub struct ScoredQuery {
     pub output_tokens: Option<i64>,
     /// Generated tokens per second of the query.
     pub tokens_per_second: Option<f64>,
+    /// Energy of the basis in joules for each generated token.
+    pub joules_per_output_token: Option<f64>,
 }
 
 impl From<&ProfilingRecord> for ScoredQuery {
@@ -62,15 +64,20 @@ impl From<&ProfilingRecord> for ScoredQuery {
             time_to_first_token_seconds: metrics.latency_metrics.time_to_first_token_seconds,
             output_tokens: metrics.token_metrics.output,
             tokens_per_second: metrics.latency_metrics.throughput_tokens_per_sec,
+            joules_per_output_token: energy.energy_per_output_token_joules,
         }
     }
 }
 
+/// What counts of an evaluation's metadata.
+#[derive(Deserialize)]
+struct Kept {
+    verdict: Verdict,
+}
+
 /// The verdict that a row keeps: in its metadata, which tells unparsed from incorrect.
 fn verdict(evaluation: &EvaluationMetrics) -> Verdict {
-    let kept = serde_json::from_str::<Value>(&evaluation.metadata)
-        .ok()
-        .and_then(|metadata| serde_json::from_value(metadata.get("verdict")?.clone()).ok());
+    let kept = serde_json::from_str::<Kept>(&evaluation.metadata).ok().map(|kept| kept.verdict);
     match (kept, evaluation.is_correct) {
         (Some(verdict), _) => verdict,
         (None, Some(true)) => Verdict::Correct,
