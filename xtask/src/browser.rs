@@ -50,7 +50,7 @@ fn install(workspace: &Workspace) -> Result<()> {
         workspace.processes.quiet("apt-get", &mut command).map(drop)
     };
     apt(&["update"])?;
-    apt(&["install", "--yes", "--no-install-recommends", "chromium"])
+    apt(&["install", "--yes", "--no-install-recommends", "chromium", "fonts-dejavu-core"])
 }
 
 fn find() -> Option<PathBuf> {

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use crate::analysis::accuracy::{self, AccuracyOptions, AccuracyReport};
-use crate::analysis::compare::{ComparedRow, RunRows, RunSettings};
+use crate::analysis::compare::question;
 use crate::analysis::regression::{self, RegressionReport};
 use crate::plot::RunData;
 use crate::results::ResultsError;
@@ -32,7 +32,8 @@ pub struct ReportedRun {
     accuracy: AccuracyReport,
     regression: RegressionReport,
     answers: Answers,
-    rows: RunRows,
+    /// Of each row: what it asked, to compare it with other runs.
+    questions: Vec<u64>,
 }
 
 impl ReportedRun {
@@ -46,16 +47,14 @@ impl ReportedRun {
         name: String,
         options: AccuracyOptions,
     ) -> Result<Self, ResultsError> {
-        let (mut answers, mut compared) = (Answers::default(), Vec::new());
+        let (mut answers, mut questions) = (Answers::default(), Vec::new());
         let data = RunData::read_with(directory, |record| {
-            compared.push(ComparedRow::from(&record));
-            answers.add(&record);
+            questions.push(question(record));
+            answers.add(record);
         })?;
         let model = &data.summary.model;
         let accuracy = accuracy::analyze(model, &data.scored, options);
         let regression = regression::analyze(model, &data.fitted);
-        let settings = RunSettings::from(&data.summary);
-        let rows = RunRows { name: name.clone(), settings, rows: compared };
-        Ok(Self { name, data, accuracy, regression, answers, rows })
+        Ok(Self { name, data, accuracy, regression, answers, questions })
     }
 }

@@ -24,7 +24,7 @@ use proportions::Agreement;
 pub use report::{
     AccuracyDifference, ComparedRun, ComparisonReport, Figure, PairReport, RankedRun, Ranking,
 };
-pub use runs::{ComparedRow, RunRows, RunSettings};
+pub use runs::{ComparedRow, RunRows, RunSettings, question};
 
 /// Why runs can't be compared at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -55,7 +55,7 @@ pub(super) fn three_digits(value: f64) -> String {
     signed(format!("{value:.decimals$}"))
 }
 
-/// A number with [`DIGITS`] significant digits, without an exponent where that stays readable.
+/// A number with four significant digits, without an exponent where that stays readable.
 pub fn significant(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();

@@ -125,7 +125,7 @@ impl RunData {
     ///
     /// # Errors
     /// As for [`Self::read`].
-    pub fn read_with(directory: &Path, mut each: impl FnMut(ProfilingRecord)) -> Result<Self> {
+    pub fn read_with(directory: &Path, mut each: impl FnMut(&ProfilingRecord)) -> Result<Self> {
         let summary = read_summary(directory)?;
         let requests = read_requests(directory).map_err(|error| error.to_string());
         let (mut queries, mut scored, mut fitted) = (Vec::new(), Vec::new(), Vec::new());
@@ -134,7 +134,7 @@ impl RunData {
             queries.push(Query::from(&record));
             scored.push(ScoredQuery::from(&record));
             fitted.push(RegressionRow::from(&record));
-            each(record);
+            each(&record);
         }
         Ok(Self { directory: directory.to_owned(), summary, queries, scored, fitted, requests })
     }

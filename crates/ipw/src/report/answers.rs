@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::parts::Section;
+use super::parts::{Section, line};
 use crate::analysis::accuracy::ScoredQuery;
-use crate::analysis::words::{printable, significant};
+use crate::analysis::words::significant;
 use crate::evaluation::Verdict;
 use crate::record::{ProfilingRecord, QueryStatus};
 
@@ -147,12 +147,12 @@ impl Answer {
         .collect();
         let subject = if record.subject.is_empty() { "" } else { ", " };
         Self {
-            line: printable(&format!(
+            line: format!(
                 "Query {}{subject}{}: {}",
                 record.query_index,
-                record.subject,
+                line(&record.subject),
                 facts.join(", ")
-            )),
+            ),
             problem: shortened(&record.problem),
             reference: shortened(&record.answer),
             response: shortened(&record.response),

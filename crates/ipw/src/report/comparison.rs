@@ -5,13 +5,15 @@ use maud::{Markup, html};
 use super::ReportedRun;
 use super::parts::{Place, Section, UNKNOWN, interval, shown};
 use super::pictures::picture;
-use crate::analysis::compare::{ComparisonReport, Figure, PairReport, Ranking, RunRows, compare};
+use crate::analysis::compare::{
+    ComparedRow, ComparisonReport, Figure, PairReport, Ranking, RunRows, RunSettings, compare,
+};
 use crate::analysis::words::{percent, significant};
 use crate::plot::{Standing, pareto};
 
 /// The runs against each other.
 pub(super) fn section(runs: &[ReportedRun], place: &Place) -> Markup {
-    let rows: Vec<RunRows> = runs.iter().map(|run| run.rows.clone()).collect();
+    let rows: Vec<RunRows> = runs.iter().map(rows).collect();
     let standings: Vec<Standing> = runs.iter().map(|run| Standing::of(&run.data)).collect();
     let content = html! {
         @match compare(&rows) {
@@ -21,6 +23,17 @@ pub(super) fn section(runs: &[ReportedRun], place: &Place) -> Markup {
         (picture(pareto::ID, pareto::draw(&standings), place))
     };
     place.section(&Section { name: "comparison", title: "Comparison", content })
+}
+
+fn rows(run: &ReportedRun) -> RunRows {
+    let queries = run.questions.iter().zip(&run.data.scored);
+    let rows =
+        queries.map(|(question, query)| ComparedRow { question: *question, query: query.clone() });
+    RunRows {
+        name: run.name.clone(),
+        settings: RunSettings::from(&run.data.summary),
+        rows: rows.collect(),
+    }
 }
 
 fn compared(report: &ComparisonReport, place: &Place) -> Markup {

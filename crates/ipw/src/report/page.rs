@@ -3,10 +3,9 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::ReportedRun;
-use super::parts::Place;
+use super::parts::{Place, line};
 use super::{comparison, pictures};
 use crate::analysis::provenance::hardware;
-use crate::analysis::words::printable;
 
 /// Nothing may run and nothing may be fetched, whatever a text holds.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; font-src data:; \
@@ -47,7 +46,7 @@ pub fn page(runs: &[ReportedRun]) -> String {
 }
 
 fn title(run: &ReportedRun) -> String {
-    printable(&format!("{} on {}", run.data.summary.model, hardware(&run.data.summary)))
+    format!("{} on {}", line(&run.data.summary.model), line(&hardware(&run.data.summary)))
 }
 
 fn badge(run: &ReportedRun) -> Markup {

@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use crate::analysis::words::printable;
+
 /// Where something stands on the page: of which run it is, so that ids and names differ from those of the
 /// others, and the level of headings.
 #[derive(Debug, Clone)]
@@ -114,6 +116,17 @@ pub(super) fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, Option<String>
                 @if let Some(value) = value { dt { (name) } dd { (value) } }
             }
         }
+    }
+}
+
+/// The most characters of a name that a model or a dataset gives.
+const NAME_CHARS: usize = 160;
+
+/// A name as one line, cut if it is long.
+pub(super) fn line(name: &str) -> String {
+    match name.char_indices().nth(NAME_CHARS) {
+        Some((end, _)) => printable(&name[..end]) + "…",
+        None => printable(name),
     }
 }
 

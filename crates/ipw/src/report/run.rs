@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::ReportedRun;
-use super::parts::{Place, Section, interval, shown};
+use super::parts::{Place, Section, interval, line, shown};
 use super::{pictures, setup};
 use crate::analysis::accuracy::{AccuracySummary, Tally};
 use crate::analysis::provenance::{citation, energy};
@@ -241,7 +241,7 @@ fn tallies(place: &Place, title: &str, first: &str, all: &BTreeMap<String, Tally
     let more = all.len().saturating_sub(MOST_ROWS);
     let row = |(name, tally): &(&String, &Tally)| {
         vec![
-            (*name).clone(),
+            line(name),
             tally.correct.to_string(),
             tally.scored.to_string(),
             shown(tally.accuracy, percent),

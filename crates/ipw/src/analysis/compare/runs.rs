@@ -35,10 +35,16 @@ pub struct ComparedRow {
 
 impl From<&ProfilingRecord> for ComparedRow {
     fn from(record: &ProfilingRecord) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (&record.problem, &record.answer).hash(&mut hasher);
-        Self { question: hasher.finish(), query: ScoredQuery::from(record) }
+        Self { question: question(record), query: ScoredQuery::from(record) }
     }
+}
+
+/// What tells whether two runs asked the same, as [`ComparedRow::question`] has it.
+#[must_use]
+pub fn question(record: &ProfilingRecord) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&record.problem, &record.answer).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// How a run was made, as far as that makes its figures differ.
