@@ -198,7 +198,7 @@ fn replayed_figures_are_marked_wherever_they_are_shown() {
     let shows_energy = ["(J)", "(W)", "IPJ ", "IPW ", "Energy  "];
     let shown = ended.stdout.lines().filter(|line| shows_energy.iter().any(|it| line.contains(it)));
     let lines: Vec<&str> = shown.collect();
-    assert_eq!(lines.len(), 6, "{}", ended.stdout);
+    assert_eq!(lines.len(), 7, "{}", ended.stdout);
     assert!(lines.iter().all(|line| line.contains("REPLAYED")), "{}", ended.stdout);
     let summary = Recorded::read(&place.run()).summary;
     assert_eq!(summary.hardware.platform.as_deref(), Some("scripted"));

@@ -263,7 +263,11 @@ fn an_estimate_is_marked_wherever_it_is_shown() {
             marked += 1;
         }
     }
-    assert_eq!(marked, 6, "three rows of the table, IPJ, IPW and the basis: {}", ended.stdout);
+    assert_eq!(
+        marked, 7,
+        "three rows of the table, IPJ, IPW, the basis, and the line to quote: {}",
+        ended.stdout
+    );
 
     let more_watts = ["--sources", "estimate", "--tdp-watts", "130", "--resume"];
     let other = run(&mut place.profile("openai", &server.url(), 2, &more_watts));
