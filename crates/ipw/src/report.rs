@@ -11,7 +11,7 @@ use crate::analysis::accuracy::{self, AccuracyOptions, AccuracyReport};
 use crate::analysis::compare::question;
 use crate::analysis::regression::{self, RegressionReport};
 use crate::plot::RunData;
-use crate::results::ResultsError;
+use crate::results::{ResultsError, read_summary};
 
 mod answers;
 mod comparison;
@@ -47,7 +47,8 @@ impl ReportedRun {
         name: String,
         options: AccuracyOptions,
     ) -> Result<Self, ResultsError> {
-        let (mut answers, mut questions) = (Answers::default(), Vec::new());
+        let mut answers = Answers::of(read_summary(directory)?.mark());
+        let mut questions = Vec::new();
         let data = RunData::read_with(directory, |record| {
             questions.push(question(record));
             answers.add(record);

@@ -4,6 +4,9 @@ use super::accuracy::AccuracySummary;
 use super::words::{percent, printable, significant};
 use crate::results::{RunStatus, Summary};
 
+/// Digits that are kept of a hash.
+const HASH_DIGITS: usize = 12;
+
 /// The hardware whose energy is counted: `2 × NVIDIA H100 80GB HBM3`.
 #[must_use]
 pub fn hardware(summary: &Summary) -> String {
@@ -46,7 +49,7 @@ pub fn energy(summary: &Summary) -> Result<String, &str> {
 pub fn citation(summary: &Summary, accuracy: &AccuracySummary) -> String {
     let parts = [
         Some(subject(summary)),
-        Some(format!("dataset {} ({})", summary.dataset, summary.dataset_revision)),
+        Some(format!("dataset {} ({})", summary.dataset, short(&summary.dataset_revision))),
         Some(intelligence(summary, accuracy)),
         accuracy_of(accuracy),
         Some(energy_of(summary, accuracy)),
@@ -54,6 +57,13 @@ pub fn citation(summary: &Summary, accuracy: &AccuracySummary) -> String {
         summary.versions.get("ipw").map(|version| format!("ipw {version}")),
     ];
     printable(&parts.into_iter().flatten().collect::<Vec<String>>().join("; "))
+}
+
+/// A revision that is a hash, with as much of it as tells it from others.
+fn short(revision: &str) -> &str {
+    let hash = revision.rsplit(':').next().unwrap_or(revision);
+    let is_hash = hash.len() >= 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash { &revision[..revision.len() - hash.len() + HASH_DIGITS] } else { revision }
 }
 
 fn subject(summary: &Summary) -> String {
@@ -97,4 +107,20 @@ fn energy_of(summary: &Summary, accuracy: &AccuracySummary) -> String {
         accuracy.total_scored,
         observed.unwrap_or_default()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_cut_and_another_revision_is_not() {
+        let hash = "0123456789abcdef0123456789abcdef01234567";
+        assert_eq!(short(&format!("sha256:{hash}")), "sha256:0123456789ab");
+        assert_eq!(short(hash), "0123456789ab");
+        assert_eq!(
+            short("v1.2-with-a-name-that-is-longer-than-forty-letters"),
+            "v1.2-with-a-name-that-is-longer-than-forty-letters"
+        );
+    }
 }

@@ -25,6 +25,8 @@ const TAIL_BYTES: usize = 1_400;
 /// Gathers them while a run is read.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
+    /// What stands beside energies that weren't measured.
+    mark: Option<&'static str>,
     costliest: Extremes,
     slowest: Extremes,
     wrong: First,
@@ -32,6 +34,11 @@ pub(super) struct Answers {
 }
 
 impl Answers {
+    /// None yet, of a run whose energies carry `mark`.
+    pub(super) fn of(mark: Option<&'static str>) -> Self {
+        Self { mark, ..Self::default() }
+    }
+
     /// Looks at the next row.
     pub(super) fn add(&mut self, record: &ProfilingRecord) {
         let metrics = &record.metrics;
@@ -47,7 +54,7 @@ impl Answers {
         if costly.is_none() && slow.is_none() && !wrong && !failed {
             return;
         }
-        let answer = Arc::new(Answer::new(record, verdict));
+        let answer = Arc::new(Answer::new(record, verdict, self.mark));
         if let Some(joules) = costly {
             self.costliest.put(joules, &answer);
         }
@@ -132,13 +139,14 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(record: &ProfilingRecord, verdict: Verdict) -> Self {
+    fn new(record: &ProfilingRecord, verdict: Verdict, mark: Option<&str>) -> Self {
         let metrics = &record.metrics;
         let unit = |value: Option<f64>, unit: &str| Some(format!("{} {unit}", significant(value?)));
+        let joules = mark.map_or_else(|| "J".to_owned(), |mark| format!("J {mark}"));
         let tokens = metrics.token_metrics.output;
         let facts: Vec<String> = [
             Some(ending(record, verdict).to_owned()),
-            unit(metrics.energy_metrics.basis_joules, "J"),
+            unit(metrics.energy_metrics.basis_joules, &joules),
             unit(metrics.latency_metrics.total_query_seconds, "s"),
             tokens.map(|tokens| format!("{tokens} output tokens")),
         ]

@@ -1,5 +1,6 @@
 //! What a run was made with: hardware, sensors, server, and all that was asked for.
 
+use energy_proto::SensorInfo;
 use maud::{Markup, html};
 
 use super::parts::{Place, Section, UNKNOWN, facts, shown};
@@ -54,7 +55,11 @@ fn versions(summary: &Summary) -> String {
 
 fn sensors(summary: &Summary, place: &Place) -> Markup {
     let counted = summary.segments.last().map(|segment| segment.counted.as_slice());
-    let is_counted = |id: u32| counted.is_some_and(|counted| counted.contains(&id));
+    let is_counted = |sensor: &SensorInfo| {
+        let has_energy =
+            sensor.measures.iter().any(|figure| figure == "energy" || figure == "power");
+        has_energy && counted.is_some_and(|counted| counted.contains(&sensor.id))
+    };
     let rows: Vec<Vec<String>> = summary
         .hardware
         .sensors
@@ -67,7 +72,7 @@ fn sensors(summary: &Summary, place: &Place) -> Markup {
                 sensor.host.clone(),
                 sensor.measures.join(", "),
                 shown(sensor.gain_error_pct, |percent| format!("± {} %", significant(percent))),
-                if is_counted(sensor.id) { "yes" } else { "no" }.to_owned(),
+                if is_counted(sensor) { "yes" } else { "no" }.to_owned(),
             ]
         })
         .collect();

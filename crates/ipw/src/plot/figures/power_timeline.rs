@@ -337,32 +337,35 @@ impl Curve {
     }
 }
 
+/// What a request's time is painted in, by the places of [`parts`].
+const KINDS: [Fill; 4] = [WARM_UP, FAILED, PREFILL, DECODE];
+
+/// The parts of a request's time, each with its place in [`KINDS`].
+fn parts(span: &Span) -> Vec<(usize, f64, f64)> {
+    match span.first_token {
+        _ if span.is_warm_up => vec![(0, span.from, span.to)],
+        _ if span.has_failed => vec![(1, span.from, span.to)],
+        Some(first_token) => vec![(2, span.from, first_token), (3, first_token, span.to)],
+        None => vec![(2, span.from, span.to)],
+    }
+}
+
 /// The phases of requests at heights of their own.
 fn phases(spans: impl Iterator<Item = (Span, [f64; 2])>, opacity: f64) -> Vec<Mark> {
-    let kinds = [WARM_UP, FAILED, PREFILL, DECODE];
-    let mut boxes: [Vec<Extent>; 4] = Default::default();
+    let mut boxes: [Vec<Extent>; KINDS.len()] = Default::default();
     for (span, y) in spans {
-        let mut add =
-            |kind: usize, from: f64, to: f64| boxes[kind].push(Extent { x: [from, to], y });
-        match span.first_token {
-            _ if span.is_warm_up => add(0, span.from, span.to),
-            _ if span.has_failed => add(1, span.from, span.to),
-            Some(first_token) => {
-                add(2, span.from, first_token);
-                add(3, first_token, span.to);
-            }
-            None => add(2, span.from, span.to),
+        for (kind, from, to) in parts(&span) {
+            boxes[kind].push(Extent { x: [from, to], y });
         }
     }
-    kinds
-        .into_iter()
-        .zip(boxes)
-        .filter(|(_, boxes)| !boxes.is_empty())
-        .map(|(fill, boxes)| Mark::Boxes {
-            boxes,
-            fill: Fill { opacity: opacity * fill.opacity, ..fill },
-        })
-        .collect()
+    let painted = |fill: Fill| Fill { opacity: opacity * fill.opacity, ..fill };
+    filled(boxes, painted)
+}
+
+/// Boxes in their fills; of what there is none, nothing.
+fn filled(boxes: [Vec<Extent>; KINDS.len()], painted: impl Fn(Fill) -> Fill) -> Vec<Mark> {
+    let all = KINDS.into_iter().zip(boxes).filter(|(_, boxes)| !boxes.is_empty());
+    all.map(|(fill, boxes)| Mark::Boxes { boxes, fill: painted(fill) }).collect()
 }
 
 /// Each request in the first lane that is free.
@@ -402,34 +405,29 @@ fn lanes_row(part: &Part<'_>) -> Row {
 fn in_flight_row(part: &Part<'_>) -> Row {
     let [start, end] = part.range;
     let width = (end - start) / COLUMNS as f64;
-    let mut columns = vec![[0.0_f64; 2]; COLUMNS];
-    for span in part.spans.iter().filter(|span| !span.is_warm_up) {
-        let change = span.first_token.unwrap_or(span.to);
-        for (phase, from, to) in [(0, span.from, change), (1, change, span.to)] {
-            let first = ((from - start) / width).floor().max(0.0) as usize;
-            for (index, column) in columns.iter_mut().enumerate().skip(first) {
-                let begin = start + index as f64 * width;
-                if begin >= to {
-                    break;
-                }
-                column[phase] += ((begin + width).min(to) - begin.max(from)).max(0.0) / width;
+    let mut columns = vec![[0.0_f64; KINDS.len()]; COLUMNS];
+    for (kind, from, to) in part.spans.iter().flat_map(parts) {
+        let first = ((from - start) / width).floor().max(0.0) as usize;
+        for (index, column) in columns.iter_mut().enumerate().skip(first) {
+            let begin = start + index as f64 * width;
+            if begin >= to {
+                break;
             }
+            column[kind] += ((begin + width).min(to) - begin.max(from)).max(0.0) / width;
         }
     }
-    let boxes = |phase: usize| {
-        let extent = |(index, column): (usize, &[f64; 2])| {
-            let from = start + index as f64 * width;
-            let below = if phase == 0 { 0.0 } else { column[0] };
-            Extent { x: [from, from + width], y: [below, below + column[phase]] }
-        };
-        let extents = columns.iter().enumerate().map(extent);
-        extents.filter(|extent| extent.y[1] > extent.y[0]).collect::<Vec<Extent>>()
-    };
-    let marks = vec![
-        Mark::Boxes { boxes: boxes(0), fill: PREFILL },
-        Mark::Boxes { boxes: boxes(1), fill: DECODE },
-    ];
-    let most = columns.iter().map(|column| column[0] + column[1]).fold(1.0, f64::max);
+    let mut boxes: [Vec<Extent>; KINDS.len()] = Default::default();
+    let mut most = 1.0_f64;
+    for (index, column) in columns.iter().enumerate() {
+        let from = start + index as f64 * width;
+        let mut below = 0.0;
+        for (boxes, height) in boxes.iter_mut().zip(column).filter(|(_, height)| **height > 0.0) {
+            boxes.push(Extent { x: [from, from + width], y: [below, below + height] });
+            below += height;
+        }
+        most = most.max(below);
+    }
+    let marks = filled(boxes, |fill| fill);
     let y = Axis::new("In flight", Unit::Plain, 0.0, most);
     let panel = Panel::new("", part.time_axis("Time of the run"), y, marks);
     Row { panels: vec![panel], height: 52.0 }
