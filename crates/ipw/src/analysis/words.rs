@@ -79,7 +79,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// `1 query`, `2 queries`.
-pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+pub fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 

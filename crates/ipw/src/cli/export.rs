@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::analysis::words::counted;
 use crate::exit::{Exit, UsageError};
 use crate::export::{self, Format};
 use crate::results::ResultsError;
@@ -70,7 +71,8 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
     let mut exported = Exported::default();
     for (runs, file) in files {
         let rows = export::export(runs, format, &file)?;
-        ui::note(&format!("{rows} queries in {}", file.display()));
+        let queries = counted(rows as usize, "query", "queries");
+        ui::note(&format!("{queries} in {}", file.display()));
         exported.rows += rows;
         exported.files.push(file);
     }
