@@ -39,7 +39,7 @@ pub fn percent(share: f64) -> String {
 }
 
 /// A difference of shares in percentage points, with its sign: `+3.1`.
-pub(super) fn points(difference: f64) -> String {
+pub fn points(difference: f64) -> String {
     let text = format!("{:+.1}", 100.0 * difference);
     if text == "-0.0" { "+0.0".to_owned() } else { signed(text) }
 }

@@ -8,7 +8,7 @@ use super::pictures::picture;
 use crate::analysis::compare::{
     ComparedRow, ComparisonReport, Figure, PairReport, Ranking, RunRows, RunSettings, compare,
 };
-use crate::analysis::words::{percent, significant};
+use crate::analysis::words::{percent, points, significant};
 use crate::plot::{Standing, pareto};
 
 /// The runs against each other.
@@ -64,8 +64,8 @@ fn of_two(pair: &PairReport, place: &Place) -> Markup {
         "Accuracy".to_owned(),
         shown(accuracy.a, percent),
         shown(accuracy.b, percent),
-        shown(accuracy.difference, percent),
-        interval(accuracy.difference_ci95, percent),
+        shown(accuracy.difference, |difference| format!("{} points", points(difference))),
+        interval(accuracy.difference_ci95, points),
         UNKNOWN.to_owned(),
         UNKNOWN.to_owned(),
         accuracy.pairs.to_string(),

@@ -7,6 +7,7 @@ use super::WIDTH;
 use super::energy_accuracy::{Place, keys, panel, scored_joules, table};
 use crate::analysis::accuracy::{AccuracyOptions, analyze};
 use crate::analysis::stats::positive_mean_ci95;
+use crate::analysis::words::counted;
 use crate::plot::NotDrawable;
 use crate::plot::data::RunData;
 use crate::plot::figure::{Caption, Figure, Key, Row, Sample};
@@ -94,7 +95,8 @@ pub fn draw(runs: &[Standing]) -> Result<Figure, NotDrawable> {
 
 fn caption(runs: &[Standing]) -> Caption {
     let models: BTreeSet<&str> = runs.iter().map(|run| run.model.as_str()).collect();
-    let subject = format!("{} runs of {} models", runs.len(), models.len());
+    let models = counted(models.len(), "model", "models");
+    let subject = format!("{} runs of {models}", runs.len());
     // The strongest that holds for one of them; which ones, the table says.
     let mark = runs.iter().find_map(|run| run.mark);
     Caption { subject, about: all(runs, |run| Some(&run.dataset)), mark }
