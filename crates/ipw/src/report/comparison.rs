@@ -45,20 +45,13 @@ fn compared(report: &ComparisonReport, place: &Place) -> Markup {
         }
         @match &report.pair {
             Some(pair) => (of_two(pair, place)),
-            None => (ranked(&report.ranking, place)),
+            None => (ranked(&report.ranking, report.queries.answered, place)),
         }
     }
 }
 
 fn of_two(pair: &PairReport, place: &Place) -> Markup {
-    let figures = [
-        ("Energy per query", &pair.energy),
-        ("Latency", &pair.latency),
-        ("Time to first token", &pair.time_to_first_token),
-        ("Output tokens", &pair.output_tokens),
-        ("IPJ", &pair.intelligence_per_joule),
-        ("IPW", &pair.intelligence_per_watt),
-    ];
+    let figures = pair.named();
     let accuracy = &pair.accuracy;
     let mut rows = vec![vec![
         "Accuracy".to_owned(),
@@ -94,7 +87,7 @@ fn row(name: &str, figure: &Figure) -> Vec<String> {
     ]
 }
 
-fn ranked(ranking: &Ranking, place: &Place) -> Markup {
+fn ranked(ranking: &Ranking, answered: usize, place: &Place) -> Markup {
     let on_front = |front: Option<bool>| match front {
         Some(true) => "yes",
         Some(false) => "no",
@@ -122,7 +115,7 @@ fn ranked(ranking: &Ranking, place: &Place) -> Markup {
     html! {
         (place.table("Ranking", &head, &rows))
         p class="what" {
-            "Ranked by " (ranking.ranked_by.as_deref().unwrap_or("nothing that all runs have")) "."
+            (ranking.sentence(answered))
         }
     }
 }

@@ -24,14 +24,7 @@ pub(super) fn comparison(report: &ComparisonReport) -> String {
 }
 
 fn of_two(pair: &PairReport) -> String {
-    let figures = [
-        ("Energy per query", &pair.energy),
-        ("Latency", &pair.latency),
-        ("Time to first token", &pair.time_to_first_token),
-        ("Output tokens", &pair.output_tokens),
-        ("IPJ", &pair.intelligence_per_joule),
-        ("IPW", &pair.intelligence_per_watt),
-    ];
+    let figures = pair.named();
     let mut table = new_table();
     let head = ["", "A", "B", "A - B", "95 %", "A / B", "95 %", "pairs"];
     table.set_header(head.map(right_but_first()));
@@ -105,22 +98,7 @@ fn ranked(ranking: &Ranking, answered: usize) -> String {
         ];
         table.add_row(cells.map(right_but_first()));
     }
-    let by = match ranking.ranked_by.as_deref() {
-        Some("intelligence_per_joule") => "IPJ, intelligence per joule",
-        Some("joules") => "joules per query",
-        Some(other) => other,
-        None => {
-            return format!(
-                "\n{}\n\nNot ranked: there is nothing that all runs have.\n",
-                table.trim_fmt()
-            );
-        }
-    };
-    format!(
-        "\n{}\n\nRanked by {by}, over the {answered} queries that all runs answered. Within their intervals \
-         neighbours may change places.\n",
-        table.trim_fmt()
-    )
+    format!("\n{}\n\n{}\n", table.trim_fmt(), ranking.sentence(answered))
 }
 
 fn shown(value: Option<f64>, text: impl Fn(f64) -> String) -> String {

@@ -57,6 +57,21 @@ pub struct PairReport {
     pub intelligence_per_watt: Figure,
 }
 
+impl PairReport {
+    /// The figures beside accuracy, with their names.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, &Figure); 6] {
+        [
+            ("Energy per query", &self.energy),
+            ("Latency", &self.latency),
+            ("Time to first token", &self.time_to_first_token),
+            ("Output tokens", &self.output_tokens),
+            ("IPJ", &self.intelligence_per_joule),
+            ("IPW", &self.intelligence_per_watt),
+        ]
+    }
+}
+
 /// Accuracies over the queries scored in both runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AccuracyDifference {
@@ -116,6 +131,23 @@ pub struct Ranking {
     pub ranked_by: Option<String>,
     /// Best first.
     pub runs: Vec<RankedRun>,
+}
+
+impl Ranking {
+    /// What the runs are ranked by, over how many queries, and how far to trust it.
+    #[must_use]
+    pub fn sentence(&self, answered: usize) -> String {
+        let by = match self.ranked_by.as_deref() {
+            Some("intelligence_per_joule") => "IPJ, intelligence per joule",
+            Some("joules") => "joules per query",
+            Some(other) => other,
+            None => return "Not ranked: there is nothing that all runs have.".to_owned(),
+        };
+        format!(
+            "Ranked by {by}, over the {answered} queries that all runs answered. Within their intervals \
+             neighbours may change places."
+        )
+    }
 }
 
 /// One run's figures over the queries that all runs answered.

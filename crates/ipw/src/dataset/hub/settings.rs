@@ -116,11 +116,11 @@ mod tests {
 
     #[test]
     fn the_cache_is_where_the_hubs_own_tools_have_it() {
-        let home = ("HOME", "/home/me");
+        let home = ("HOME", "/h/me");
         for (variables, cache) in [
-            (vec![home], "/home/me/.cache/huggingface/hub"),
+            (vec![home], "/h/me/.cache/huggingface/hub"),
             (vec![home, ("XDG_CACHE_HOME", "/x")], "/x/huggingface/hub"),
-            (vec![home, ("XDG_CACHE_HOME", "/x"), ("HF_HOME", "~/hf")], "/home/me/hf/hub"),
+            (vec![home, ("XDG_CACHE_HOME", "/x"), ("HF_HOME", "~/hf")], "/h/me/hf/hub"),
             (vec![home, ("HF_HOME", "/hf"), ("HF_HUB_CACHE", "/c")], "/c"),
             (vec![home, ("HF_HOME", "/hf"), ("HF_HUB_CACHE", "")], "/hf/hub"),
         ] {
